@@ -179,9 +179,13 @@ func URL() string {
 	return shared.srv.Server().ClientURL()
 }
 
-// Main is the TestMain of a package that uses natstest: it runs the tests, stops
-// the server of the examples, and fails if a goroutine is left.
-func Main(m *testing.M) {
+// Main is the TestMain of a package that uses natstest: it exits with what [Run]
+// returns.
+func Main(m *testing.M) { os.Exit(Run(m)) }
+
+// Run runs the tests, stops the server of the examples, and fails if a goroutine
+// is left.
+func Run(m interface{ Run() int }) int {
 	code := m.Run()
 	if shared.srv != nil {
 		shared.srv.Stop()
@@ -192,10 +196,10 @@ func Main(m *testing.M) {
 	if code == 0 {
 		if err := goleak.Find(goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1")); err != nil {
 			fmt.Fprintln(os.Stderr, "natstest: after the tests,", err)
-			code = 1
+			return 1
 		}
 	}
-	os.Exit(code)
+	return code
 }
 
 var lastPort = struct {

@@ -65,6 +65,9 @@ func frame(b []byte) (Event, int, error) {
 		return Event{}, 0, errFrame
 	}
 	f := strings.Fields(string(line))
+	if len(f) == 0 {
+		return Event{}, 0, errFrame
+	}
 	op, f := strings.ToUpper(f[0]), f[1:]
 	switch op {
 	case "SUB": // subject [queue] sid

@@ -1,0 +1,272 @@
+// Package demo is the frame around every demo: a server, named participants,
+// output and an orderly end. It knows nothing of any pattern.
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/natspatterns/catalog/internal/tap"
+)
+
+// Play is a demo: a short story that a cast of participants acts out over NATS,
+// and that ends by itself.
+type Play struct {
+	Name    string           // as the directory under demos
+	About   string           // what it shows, in a line
+	Lasts   time.Duration    // when it is over, if not all have finished before
+	Streams []string         // every stream it makes; "KV_x" is the bucket x
+	Scene   [2]time.Duration // the part that its diagram shows; all of it if zero
+	Cast    func(*Env) error // gives each participant its part, and returns at once
+}
+
+// Stage is where a play is performed.
+type Stage struct {
+	Server   *tap.Server                                                        // the embedded one; nil when Connect reaches another
+	Connect  func(name string, opts ...nats.Option) (*nats.Conn, string, error) // to another server; the string is its JetStream domain
+	Recorder *tap.Recorder                                                      // of what crosses the wire; nil records nothing
+	Wire     bool                                                               // print what crosses the wire, instead of recording it
+	Out      io.Writer                                                          // the transcript
+	Log      *slog.Logger                                                       // discards if nil
+	Memory   bool                                                               // HTTP stays in memory
+	Undated  bool                                                               // no times in the transcript
+	Only     string                                                             // perform this one participant, without end
+	Dim      func(string) string                                                // how a terminal shows what matters less
+}
+
+// Env is what a play finds on its stage.
+type Env struct {
+	play  Play
+	stage Stage
+	ctx   context.Context
+	end   context.CancelCauseFunc
+	t0    time.Time
+	cast  sync.WaitGroup
+
+	mu     sync.Mutex // guards what follows
+	names  []string
+	ids    map[string]int
+	lines  map[string]*tap.Line
+	conns  []*nats.Conn
+	domain string
+	doors  map[string]*door
+}
+
+// hangs is how long a participant may take to leave once the play is over.
+const hangs = 30 * time.Second
+
+// Perform performs the play until its end, or until ctx ends, and returns when
+// every participant has left.
+func (p Play) Perform(ctx context.Context, stage Stage) error {
+	if stage.Log == nil {
+		stage.Log = slog.New(slog.DiscardHandler)
+	}
+	if stage.Dim == nil {
+		stage.Dim = func(s string) string { return s }
+	}
+	e := &Env{play: p, stage: stage, t0: time.Now(), ids: map[string]int{}, lines: map[string]*tap.Line{}, doors: map[string]*door{}}
+	if stage.Wire {
+		e.stage.Recorder = &tap.Recorder{}
+		e.stage.Recorder.Listen(e.wire())
+	}
+	e.ctx, e.end = context.WithCancelCause(ctx)
+	if stage.Only == "" && p.Lasts > 0 {
+		over := time.AfterFunc(p.Lasts, func() { e.end(nil) })
+		defer over.Stop()
+	}
+	err := p.Cast(e)
+	if err == nil && stage.Only != "" && len(e.conns) == 0 {
+		err = fmt.Errorf("the demo %s has no participant %q; it has %q", p.Name, stage.Only, e.names)
+	}
+	if err != nil {
+		e.end(err)
+	}
+	left := make(chan struct{})
+	go func() { e.cast.Wait(); close(left) }()
+	select {
+	case <-left:
+	case <-e.ctx.Done():
+		select {
+		case <-left:
+		case <-time.After(hangs):
+			return fmt.Errorf("a participant did not leave within %v of the end", hangs)
+		}
+	}
+	e.end(nil)
+	for _, nc := range e.conns {
+		nc.Close()
+	}
+	if cause := context.Cause(e.ctx); ctx.Err() == nil && !errors.Is(cause, context.Canceled) {
+		err = cause
+	}
+	return err
+}
+
+// Go has f act as the participant called name, on a connection of its own. Its
+// error ends the play: a failure that the story wants is handled in f.
+func (e *Env) Go(name string, f func(ctx context.Context, nc *nats.Conn) error) {
+	e.names = append(e.names, name)
+	if e.stage.Only != "" && e.stage.Only != name {
+		return
+	}
+	nc, err := e.connect(name)
+	if err != nil {
+		e.end(fmt.Errorf("%s: %w", name, err))
+		return
+	}
+	e.cast.Go(func() {
+		if err := f(e.ctx, nc); err != nil {
+			e.end(fmt.Errorf("%s: %w", name, err))
+		}
+	})
+}
+
+func (e *Env) connect(name string) (*nats.Conn, error) {
+	opts := []nats.Option{
+		nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectWait(200 * time.Millisecond), nats.ReconnectJitter(0, 0),
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			subject := ""
+			if sub != nil {
+				subject = sub.Subject
+			}
+			e.stage.Log.Warn(err.Error(), "participant", name, "subject", subject)
+		}),
+	}
+	var nc *nats.Conn
+	var err error
+	domain := ""
+	if e.stage.Server != nil {
+		nc, err = nats.Connect("", append(opts, nats.InProcessServer(e.Line(name)))...)
+	} else {
+		if e.stage.Recorder != nil {
+			opts = append(opts, nats.SetCustomDialer(tap.NewLine(name, nil, e.stage.Recorder)))
+		}
+		nc, domain, err = e.stage.Connect(name, opts...)
+	}
+	if err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.conns, e.domain = append(e.conns, nc), domain
+	return nc, nil
+}
+
+// JetStream returns the JetStream API of nc, in the domain that the user's NATS
+// context names, if it does.
+func (e *Env) JetStream(nc *nats.Conn) (jetstream.JetStream, error) {
+	e.mu.Lock()
+	domain := e.domain
+	e.mu.Unlock()
+	if domain != "" {
+		return jetstream.NewWithDomain(nc, domain)
+	}
+	return jetstream.New(nc)
+}
+
+// At waits until d after the start of the play, and reports whether the play is
+// still on.
+func (e *Env) At(d time.Duration) bool {
+	select {
+	case <-time.After(time.Until(e.t0.Add(d))):
+		return e.ctx.Err() == nil
+	case <-e.ctx.Done():
+		return false
+	}
+}
+
+// ID returns order-1, order-2 and so on: the ids of a play repeat with it. In a
+// process of its own (-only), where they would clash, they hold the time as well.
+func (e *Env) ID(kind string) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.ids[kind]++
+	if e.stage.Only != "" {
+		return fmt.Sprintf("%s-%d-%d", kind, e.t0.Unix(), e.ids[kind])
+	}
+	return fmt.Sprintf("%s-%d", kind, e.ids[kind])
+}
+
+// Printf writes an effect on a line of its own, dated from the start of the play.
+func (e *Env) Printf(format string, args ...any) {
+	line := fmt.Sprintf(format, args...)
+	if !e.stage.Undated {
+		line = e.stage.Dim(fmt.Sprintf("%6.2fs", time.Since(e.t0).Round(10*time.Millisecond).Seconds())) + "  " + line
+	}
+	e.print(line + "\n")
+}
+
+// Tell writes what is about to happen, and why, as a paragraph.
+func (e *Env) Tell(format string, args ...any) {
+	e.print("\n" + fmt.Sprintf(format, args...) + "\n\n")
+}
+
+func (e *Env) print(s string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	_, _ = io.WriteString(e.stage.Out, s) // a demo whose output is closed has nobody to tell
+}
+
+// wire returns a function that prints each arrow of the story that crosses the
+// wire.
+func (e *Env) wire() func(tap.Event) {
+	teller := tap.NewTeller()
+	return func(ev tap.Event) {
+		if a, ok := teller.Tell(ev); ok {
+			e.print(e.stage.Dim(fmt.Sprintf("%6.2fs  %s -> %s: %s", ev.At.Sub(e.t0).Seconds(), a.From, a.To, a.Text)) + "\n")
+		}
+	}
+}
+
+// Log is for what went wrong and is no part of the story. It goes to stderr.
+func (e *Env) Log() *slog.Logger { return e.stage.Log }
+
+// Start is when the play began.
+func (e *Env) Start() time.Time { return e.t0 }
+
+// Mark is the metadata by which the frame knows a stream or bucket as the play's
+// own. On a real server, what does not carry it is never touched.
+func (e *Env) Mark() map[string]string { return mark(e.play.Name) }
+
+// Line is the wire of a participant, to cut or slow. Only the embedded server's
+// participants have one: with another server, what is done to it has no effect.
+func (e *Env) Line(name string) *tap.Line {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.lines[name] == nil {
+		var server tap.Dialer
+		if e.stage.Server != nil {
+			server = e.stage.Server
+		}
+		e.lines[name] = tap.NewLine(name, server, e.stage.Recorder)
+	}
+	return e.lines[name]
+}
+
+// ErrElsewhere reports that a play wanted to stop a server which is not its own.
+var ErrElsewhere = errors.New("demo: only the embedded server can be stopped; play this one without -server")
+
+// StopServer stops the embedded server; what it stored stays.
+func (e *Env) StopServer() error {
+	if e.stage.Server == nil {
+		return ErrElsewhere
+	}
+	e.stage.Server.Stop()
+	return nil
+}
+
+// StartServer starts it again.
+func (e *Env) StartServer() error {
+	if e.stage.Server == nil {
+		return ErrElsewhere
+	}
+	return e.stage.Server.Start()
+}

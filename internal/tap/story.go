@@ -1,0 +1,295 @@
+package tap
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/nats-io/nats.go"
+)
+
+// Arrow is an Event told by what it means.
+type Arrow struct {
+	Event
+	From, To string
+	Text     string
+}
+
+// hub is how the server is called in a story.
+const hub = "NATS"
+
+// Teller tells events one after the other. It remembers what was asked on which
+// inbox, so that an answer is told as the answer to something.
+type Teller struct {
+	asked  map[string]string // by inbox: what was asked there
+	pulled map[string]bool   // consumers whose pulls were told; the next ones say nothing new
+	names  map[string]string // consumers with made-up names, by name
+}
+
+// NewTeller returns a Teller who has heard nothing yet.
+func NewTeller() *Teller {
+	return &Teller{asked: map[string]string{}, pulled: map[string]bool{}, names: map[string]string{}}
+}
+
+// Tell returns the arrow of e, or false for what is housekeeping: requests for
+// information, repeated pulls, idle heartbeats, and answers that say only "done".
+func (t *Teller) Tell(e Event) (Arrow, bool) {
+	a := Arrow{Event: e, From: e.Who, To: hub}
+	if e.Op == Msg {
+		a.From, a.To = hub, e.Who
+	}
+	switch e.Op {
+	case Sub:
+		if !isInbox(e.Subject) && !strings.HasPrefix(e.Subject, "$") {
+			a.Text = "subscribe " + e.Subject
+			if e.Queue != "" {
+				a.Text += " (queue " + e.Queue + ")"
+			}
+		}
+	case Pub:
+		a.Text = t.sent(e)
+	case Msg:
+		a.Text = t.delivered(e)
+	case Blind:
+		a.Text = "unreadable: " + e.Data
+	}
+	return a, a.Text != ""
+}
+
+func isInbox(subject string) bool { return strings.HasPrefix(subject, "_INBOX") }
+
+// sent tells what a participant asks of the server, or has it pass on.
+func (t *Teller) sent(e Event) string {
+	token := strings.Split(e.Subject, ".")
+	text := ""
+	switch {
+	case strings.HasPrefix(e.Subject, "$JS.ACK."):
+		return ackText(e.Data) + ackOf(token)
+	case strings.HasPrefix(e.Subject, "$JS.FC."):
+		return ""
+	case strings.HasPrefix(e.Subject, "$JS."):
+		if i := strings.Index(e.Subject, ".API."); i > 0 {
+			text = t.apiText(strings.Split(e.Subject[i+len(".API."):], "."), e.Data)
+		}
+	case strings.HasPrefix(e.Subject, "$KV.") && len(token) > 2:
+		verb := map[string]string{"DEL": "delete", "PURGE": "purge"}[e.Header.Get("KV-Operation")]
+		if verb == "" {
+			verb = "put"
+		}
+		text = strings.TrimSpace(verb + " " + token[1] + "/" + strings.Join(token[2:], ".") + " " + body(e.Data))
+	case isInbox(e.Subject):
+		return strings.TrimSpace("reply" + errorText(e.Header) + " " + body(e.Data))
+	default:
+		text = strings.TrimSpace(e.Subject + " " + body(e.Data))
+	}
+	if isInbox(e.Reply) {
+		t.asked[e.Reply] = text
+	}
+	return text + condition(e.Header)
+}
+
+// condition tells what headers ask of the stream that stores a message.
+func condition(h nats.Header) string {
+	var parts []string
+	for _, k := range []struct{ header, say string }{
+		{"Nats-Msg-Id", "id %s"},
+		{"Nats-Expected-Last-Subject-Sequence", "if last is %s"},
+		{"Nats-Expected-Last-Sequence", "if stream is at %s"},
+		{"Nats-TTL", "for %s"},
+		{"Nats-Schedule", "schedule %s"},
+		{"Nats-Batch-Sequence", "batch %s"},
+		{"Nats-Batch-Commit", "commit"},
+	} {
+		if v := h.Get(k.header); v != "" {
+			if strings.Contains(k.say, "%s") {
+				parts = append(parts, fmt.Sprintf(k.say, v))
+			} else {
+				parts = append(parts, k.say)
+			}
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return " [" + strings.Join(parts, ", ") + "]"
+}
+
+// apiText tells a JetStream API call; the empty text is one not worth telling.
+func (t *Teller) apiText(f []string, data string) string {
+	at := func(i int) string {
+		if i < len(f) {
+			return f[i]
+		}
+		return ""
+	}
+	switch strings.Join(f[:min(2, len(f))], " ") {
+	case "STREAM CREATE", "STREAM UPDATE", "STREAM DELETE", "STREAM PURGE":
+		return strings.ToLower(f[1]) + " stream " + at(2)
+	case "CONSUMER CREATE", "CONSUMER DURABLE":
+		if f[1] == "DURABLE" || len(f) > 3 {
+			return "create consumer " + t.consumer(at(3)) + " of " + at(2)
+		}
+		return "create consumer of " + at(2)
+	case "CONSUMER DELETE", "CONSUMER PAUSE", "CONSUMER RESET", "CONSUMER UNPIN":
+		return strings.ToLower(f[1]) + " consumer " + t.consumer(at(3)) + " of " + at(2)
+	case "CONSUMER MSG": // CONSUMER.MSG.NEXT.<stream>.<consumer>
+		name := at(3) + "." + at(4)
+		if t.pulled[name] {
+			return ""
+		}
+		t.pulled[name] = true
+		return "pull from " + t.consumer(at(4)) + " of " + at(3)
+	case "STREAM MSG": // STREAM.MSG.GET.<stream>
+		return strings.ToLower(at(2)) + " a message of " + at(3)
+	}
+	if at(0) == "DIRECT" { // DIRECT.GET.<stream>[.<subject>]
+		if len(f) > 3 {
+			return "get last " + strings.Join(f[3:], ".") + " of " + at(2)
+		}
+		return "get from " + at(2)
+	}
+	return ""
+}
+
+var random = regexp.MustCompile(`^[A-Za-z0-9]{8}$|^[A-Za-z0-9]{22}(_\d+)?$`)
+
+// consumer names a consumer: those with made-up names are numbered as they come,
+// so that two runs tell the same story.
+func (t *Teller) consumer(name string) string {
+	if !random.MatchString(name) || strings.ToLower(name) == name {
+		return name
+	}
+	if t.names[name] == "" {
+		t.names[name] = fmt.Sprintf("consumer-%d", len(t.names)+1)
+	}
+	return t.names[name]
+}
+
+// delivered tells what the server brings a participant.
+func (t *Teller) delivered(e Event) string {
+	if !isInbox(e.Subject) {
+		text := strings.TrimSpace(e.Subject + " " + body(e.Data))
+		if strings.HasPrefix(e.Reply, "$JS.ACK.") {
+			if stream, seq, nth := ackTokens(strings.Split(e.Reply, ".")); stream != "" {
+				text = fmt.Sprintf("%s %s: %s", stream, seq, text)
+				if nth > 1 {
+					text += fmt.Sprintf(" (delivery %d)", nth)
+				}
+			}
+		}
+		return text
+	}
+	switch status := e.Header.Get("Status"); status {
+	case "":
+	case "100", "204", "404", "408", "409": // idle, end of batch, nothing there, pull over
+		return ""
+	case "503":
+		return "no responders"
+	default:
+		return strings.TrimSpace(status + " " + e.Header.Get("Description"))
+	}
+	asked := t.asked[e.Subject]
+	if s := e.Header.Get("Nats-Subject"); s != "" { // a direct get
+		return fmt.Sprintf("%s %s: %s %s", e.Header.Get("Nats-Stream"), e.Header.Get("Nats-Sequence"), s, body(e.Data))
+	}
+	var answer struct {
+		Type      string
+		Stream    string
+		Seq       uint64
+		Duplicate bool
+		Error     *struct {
+			Description string
+			ErrCode     int `json:"err_code"`
+		}
+	}
+	if json.Unmarshal([]byte(e.Data), &answer) == nil {
+		switch {
+		case answer.Error != nil && answer.Error.ErrCode > 0:
+			return fmt.Sprintf("refused: %s (%d)", answer.Error.Description, answer.Error.ErrCode)
+		case answer.Stream != "" && answer.Seq > 0 && answer.Duplicate:
+			return fmt.Sprintf("already stored in %s as %d", answer.Stream, answer.Seq)
+		case answer.Stream != "" && answer.Seq > 0:
+			return fmt.Sprintf("stored in %s as %d", answer.Stream, answer.Seq)
+		case strings.HasPrefix(answer.Type, "io.nats.jetstream.api."):
+			return "" // done
+		}
+	}
+	if asked == "" && e.Data == "" && e.Header == nil {
+		return ""
+	}
+	return strings.TrimSpace("reply" + errorText(e.Header) + " " + body(e.Data))
+}
+
+// errorText tells the error headers of the micro protocol.
+func errorText(h nats.Header) string {
+	if h.Get("Nats-Service-Error") == "" && h.Get("Nats-Service-Error-Code") == "" {
+		return ""
+	}
+	return strings.TrimRight(fmt.Sprintf(" error %s %s", h.Get("Nats-Service-Error-Code"), h.Get("Nats-Service-Error")), " ")
+}
+
+func ackText(data string) string {
+	op, arg, _ := strings.Cut(data, " ")
+	switch op {
+	case "-NAK":
+		var nak struct{ Delay time.Duration }
+		if json.Unmarshal([]byte(arg), &nak) == nil && nak.Delay > 0 {
+			return "nak " + nak.Delay.String()
+		}
+		return "nak"
+	case "+WPI":
+		return "in progress"
+	case "+TERM":
+		if arg != "" {
+			return "term (" + arg + ")"
+		}
+		return "term"
+	case "+NXT":
+		return "ack and next"
+	}
+	return "ack"
+}
+
+// ackOf names the message that the tokens of an ack subject are about.
+func ackOf(token []string) string {
+	stream, seq, _ := ackTokens(token)
+	return strings.TrimRight(" "+stream+" "+seq, " ")
+}
+
+// ackTokens reads $JS.ACK.<stream>.<consumer>.<delivery>.<sequence>… or its
+// longer form $JS.ACK.<domain>.<account>.<stream>.….
+func ackTokens(token []string) (stream, seq string, delivery int) {
+	switch {
+	case len(token) == 9:
+		token = token[2:]
+	case len(token) > 10:
+		token = token[4:]
+	default:
+		return "", "", 0
+	}
+	delivery, err := strconv.Atoi(token[2])
+	if err != nil {
+		return "", "", 0
+	}
+	return token[0], token[3], delivery
+}
+
+// body shortens a payload to what fits on an arrow.
+func body(data string) string {
+	const most = 72
+	for _, r := range data {
+		if r == utf8.RuneError || unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return fmt.Sprintf("(%d bytes)", len(data))
+		}
+	}
+	data = strings.Join(strings.Fields(data), " ")
+	if utf8.RuneCountInString(data) > most {
+		data = string([]rune(data)[:most]) + "…"
+	}
+	return data
+}
