@@ -115,7 +115,7 @@ func TestHTTP(t *testing.T) {
 // those of others.
 func TestElsewhere(t *testing.T) {
 	s := natstest.Listen(t)
-	url, js, ctx := s.Server.Server().ClientURL(), s.JetStream("test"), t.Context()
+	url, js, ctx := s.ClientURL(), s.JetStream("test"), t.Context()
 	run := func(script string) {
 		t.Run("with", func(t *testing.T) { // waits for the script, which runs in parallel
 			testscript.Run(t, testscript.Params{Files: []string{script}, Setup: func(env *testscript.Env) error {

@@ -111,7 +111,7 @@ func (p Play) run(ctx context.Context, f flags, out, errs io.Writer) (err error)
 		return err
 	}
 	defer func() { stage.Server.Stop() }()
-	fmt.Fprintf(out, "%s\n", stage.Dim("listen in with: nats --server "+stage.Server.Server().ClientURL()+" sub '>'"))
+	fmt.Fprintf(out, "%s\n", stage.Dim("listen in with: nats --server "+stage.Server.ClientURL()+" sub '>'"))
 	return p.Perform(ctx, stage)
 }
 

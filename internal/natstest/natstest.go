@@ -176,7 +176,7 @@ func URL() string {
 	if shared.err != nil {
 		panic(shared.err)
 	}
-	return shared.srv.Server().ClientURL()
+	return shared.srv.ClientURL()
 }
 
 // Main is the TestMain of a package that uses natstest: it exits with what [Run]

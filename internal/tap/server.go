@@ -22,15 +22,22 @@ type Server struct {
 // NewServer starts a server. It listens on 127.0.0.1 unless opts name another
 // host, and neither logs nor takes the process's signals.
 func NewServer(opts server.Options) (*Server, error) {
+	s := PrepareServer(opts)
+	return s, s.Start()
+}
+
+// PrepareServer is NewServer without the start: the servers of a cluster wait for
+// each other, so they have to be started together.
+func PrepareServer(opts server.Options) *Server {
 	if opts.Host == "" {
 		opts.Host = "127.0.0.1"
 	}
 	opts.NoLog, opts.NoSigs = true, true
-	s := &Server{opts: opts}
-	return s, s.Start()
+	return &Server{opts: opts}
 }
 
-// Start starts the server again after Stop.
+// Start starts the server, or starts it again after Stop, and waits until it
+// accepts connections.
 func (s *Server) Start() error {
 	opts := s.opts // a server writes into its options, so it gets a copy
 	srv, err := server.NewServer(&opts)
@@ -52,6 +59,9 @@ func (s *Server) Start() error {
 // Stop stops the server and waits until it is gone.
 func (s *Server) Stop() {
 	srv := s.Server()
+	if srv == nil {
+		return // it never started
+	}
 	srv.Shutdown()
 	srv.WaitForShutdown()
 }
@@ -65,3 +75,6 @@ func (s *Server) Server() *server.Server {
 
 // InProcessConn makes a connection without a network.
 func (s *Server) InProcessConn() (net.Conn, error) { return s.Server().InProcessConn() }
+
+// ClientURL is where clients reach it by TCP.
+func (s *Server) ClientURL() string { return s.Server().ClientURL() }
