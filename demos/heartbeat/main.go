@@ -1,9 +1,10 @@
-// Command heartbeat shows a monitor and two instances of a service. One leaves
-// politely; the other loses its connection and is missed.
+// Command heartbeat shows a monitor and three instances of a service. One leaves
+// politely, one crashes and is missed, and one is called lost though it is well.
 package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -14,31 +15,76 @@ import (
 
 var play = demo.Play{
 	Name:  "heartbeat",
-	About: "a monitor and two instances: one leaves politely, the other is cut off and missed",
-	Lasts: 8 * time.Second,
+	About: "one instance leaves, one crashes and is missed, one is called lost though it is well",
+	Lasts: 14 * time.Second,
+	Scene: [2]time.Duration{0, 5 * time.Second},
 	Cast:  cast,
 }
 
 func main() { play.Main() }
 
 func cast(e *demo.Env) error {
+	cfg := heartbeat.Config{Every: time.Second, TTL: 2 * time.Second, Steady: 2 * time.Second}
 	e.Go("monitor", func(ctx context.Context, nc *nats.Conn) error {
-		mon, err := heartbeat.NewMonitor(ctx, nc, heartbeat.Config{})
+		mon, err := heartbeat.NewMonitor(ctx, nc, cfg)
 		if err != nil {
 			return err
 		}
-		return mon.Run(ctx, func(c heartbeat.Change) { e.Printf("%s is %s", c.ID, c.State) })
+		return mon.Run(ctx, func(c heartbeat.Change) { e.Printf("the monitor says: %s is %s", c.ID, c.State) })
 	})
-	e.Go("polite", func(ctx context.Context, nc *nats.Conn) error {
+	e.Go("orders-1", func(ctx context.Context, nc *nats.Conn) error {
 		e.At(100 * time.Millisecond)
-		ctx, leave := context.WithTimeout(ctx, 3500*time.Millisecond)
+		cfg := cfg
+		cfg.Version = "1.0"
+		ctx, leave := context.WithDeadline(ctx, e.Start().Add(2500*time.Millisecond))
 		defer leave()
-		return heartbeat.Send(ctx, nc, "orders-1", heartbeat.Config{})
+		return heartbeat.Send(ctx, nc, "orders-1", cfg)
 	})
-	e.Go("unlucky", func(ctx context.Context, nc *nats.Conn) error {
+	e.Go("orders-2", func(ctx context.Context, nc *nats.Conn) error {
 		e.At(200 * time.Millisecond)
-		time.AfterFunc(1500*time.Millisecond, e.Line("unlucky").Down)
-		return heartbeat.Send(ctx, nc, "orders-2", heartbeat.Config{})
+		cfg := cfg
+		cfg.Version = "1.1"
+		time.AfterFunc(3100*time.Millisecond, nc.Close)
+		if err := heartbeat.Send(ctx, nc, "orders-2", cfg); !errors.Is(err, nats.ErrConnectionClosed) {
+			return err
+		}
+		return nil // it crashed, as the story wants
+	})
+	e.Go("orders-3", func(ctx context.Context, nc *nats.Conn) error {
+		e.At(300 * time.Millisecond)
+		cfg := cfg
+		cfg.Version = "1.1"
+		return heartbeat.Send(ctx, nc, "orders-3", cfg)
+	})
+	e.Go("operator", func(ctx context.Context, nc *nats.Conn) error {
+		read := func() error {
+			members, err := heartbeat.Read(ctx, nc, cfg)
+			for _, m := range members {
+				e.Printf("  on the roster: %s, version %s, for %v", m.ID, m.Version, m.Heard.Sub(m.Since).Round(100*time.Millisecond))
+			}
+			return err
+		}
+		if !e.At(1800 * time.Millisecond) {
+			return nil
+		}
+		e.Tell("Three instances beat once a second; each promises the next beat within two.\nAny process can ask who is there:")
+		if err := read(); err != nil || !e.At(2400*time.Millisecond) {
+			return err
+		}
+		e.Tell("orders-1 is stopped in good order: it says goodbye, and that is news at once.\nA second later orders-2 crashes. It says nothing; its silence has to speak.")
+		if !e.At(6800 * time.Millisecond) {
+			return nil
+		}
+		e.Tell("Now the wire of orders-3 is cut for three seconds. It is well, but nobody\nhears it: Lost is a suspicion, and this one is wrong. Back again, it has to\nbe heard for two seconds before it counts as up, so that flapping is no news.")
+		e.Line("orders-3").Down()
+		if !e.At(9800 * time.Millisecond) {
+			return nil
+		}
+		e.Line("orders-3").Up()
+		if !e.At(13500 * time.Millisecond) {
+			return nil
+		}
+		return read()
 	})
 	return nil
 }

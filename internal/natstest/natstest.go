@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -68,6 +69,11 @@ func Bubble(t *testing.T, f func(t *testing.T, s *Server)) {
 	t.Helper()
 	emptyPools()
 	defer emptyPools()
+	stuck := time.AfterFunc(time.Minute, func() {
+		debug.SetTraceback("all")
+		panic("natstest: a bubble took a minute of real time; its clock stands still while anyone in it waits for a lock or a socket")
+	})
+	defer stuck.Stop()
 	synctest.Test(t, func(t *testing.T) {
 		t.Cleanup(func() { time.Sleep(time.Second) }) // last of all: the file store's flushers outlive Shutdown
 		f(t, Start(t))

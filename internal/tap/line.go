@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -80,7 +81,8 @@ func (l *Line) Down() { l.set(func() { l.down = true }); l.Cut() }
 // Up lets the participant connect again.
 func (l *Line) Up() { l.set(func() { l.down = false }) }
 
-// Delay makes whatever the participant sends from now on take d to arrive.
+// Delay makes whatever the participant sends from now on take d to arrive, but
+// for the handshake of a new connection: during that, nats.go holds a lock.
 func (l *Line) Delay(d time.Duration) { l.set(func() { l.lag = d }) }
 
 func (l *Line) set(f func()) {
@@ -97,6 +99,7 @@ type conn struct {
 	queue chan packet
 	done  chan struct{}
 	once  sync.Once
+	open  atomic.Bool // the handshake is over
 
 	mu      sync.Mutex // guards what follows
 	pending int        // packets in the queue or being carried
@@ -113,7 +116,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	lag := c.line.lag
 	c.line.mu.Unlock()
 	c.mu.Lock()
-	if lag == 0 && c.pending == 0 {
+	if !c.open.Load() || lag == 0 && c.pending == 0 {
 		c.mu.Unlock()
 		return c.Conn.Write(p)
 	}
@@ -129,6 +132,15 @@ func (c *conn) Write(p []byte) (int, error) {
 	case <-c.done:
 		return 0, net.ErrClosed
 	}
+}
+
+// Read notices the end of the handshake, which is the server's first PONG.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if !c.open.Load() && bytes.Contains(p[:n], []byte("PONG\r\n")) {
+		c.open.Store(true)
+	}
+	return n, err
 }
 
 func (c *conn) carry() {
