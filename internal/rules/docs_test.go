@@ -18,6 +18,7 @@ import (
 var (
 	link    = regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
 	woven   = regexp.MustCompile("(?ms)^<!-- weave [^\n]* -->\n```.*?^```$")
+	fence   = regexp.MustCompile("(?ms)^```.*?^```$")
 	goBlock = regexp.MustCompile("(?m)^```go$")
 	command = regexp.MustCompile(`make ([a-z][a-z-]*)`)
 )
@@ -40,7 +41,7 @@ func TestDocs(t *testing.T) {
 		} else if !bytes.Equal(old, page) {
 			t.Errorf("%s quotes what has changed; run make docs", file)
 		}
-		for _, m := range link.FindAllSubmatch(page, -1) {
+		for _, m := range link.FindAllSubmatch(fence.ReplaceAll(page, nil), -1) {
 			if _, err := os.Stat(filepath.Join(filepath.Dir(file), string(m[1]))); err != nil {
 				t.Errorf("%s: dead link: %v", file, err)
 			}
