@@ -9,6 +9,7 @@ require (
 	github.com/rogpeppe/go-internal v1.16.0
 	github.com/stretchr/testify v1.12.1
 	github.com/synadia-io/orbit.go/natscontext v0.1.2
+	github.com/synadia-io/orbit.go/natsext v0.1.2
 	go.uber.org/goleak v1.3.0
 	golang.org/x/term v0.47.0
 )

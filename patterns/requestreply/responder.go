@@ -1,0 +1,180 @@
+package requestreply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+)
+
+// ErrTwice reports that Run was called again.
+var ErrTwice = errors.New("requestreply: Run was called twice; make a new Responder")
+
+// Responder answers requests, as one instance of a service.
+type Responder struct {
+	cfg   Config
+	nc    *nats.Conn
+	svc   micro.Service
+	ctx   context.Context // of all handlers; ended when Grace is over
+	kill  context.CancelFunc
+	slots chan struct{} // one for each request being handled
+	ran   atomic.Bool
+	stats map[string]*stats
+}
+
+// NewResponder makes the service called name answer on endpoints. It answers from
+// now on; Run is how to wait and to stop. The context bounds this call only.
+func NewResponder(ctx context.Context, nc *nats.Conn, name string, cfg Config, endpoints ...Endpoint) (*Responder, error) {
+	cfg, err := cfg.normal()
+	if err == nil {
+		err = checkID(name)
+	}
+	if err == nil && len(endpoints) == 0 {
+		err = fmt.Errorf("%w: a Responder needs an endpoint", ErrConfig)
+	}
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	r := &Responder{cfg: cfg, nc: nc, slots: make(chan struct{}, cfg.Limit), stats: map[string]*stats{}}
+	r.ctx, r.kill = context.WithCancel(context.WithoutCancel(ctx))
+	r.svc, err = micro.AddService(nc, micro.Config{
+		Name: name, Version: cfg.Version, Description: cfg.Description,
+		StatsHandler: func(e *micro.Endpoint) any { return r.stats[e.Subject].snapshot() },
+		ErrorHandler: func(_ micro.Service, err *micro.NATSError) {
+			cfg.Log.Warn("responder", "subject", err.Subject, "err", err.Description)
+		},
+	})
+	for i := 0; err == nil && i < len(endpoints); i++ {
+		err = r.add(endpoints[i])
+	}
+	if err == nil {
+		err = nc.FlushWithContext(ctx)
+	}
+	if err != nil {
+		r.kill()
+		if r.svc != nil {
+			_ = r.svc.Stop() // the first error is the one to tell
+		}
+		return nil, fmt.Errorf("requestreply: service %s: %w", name, err)
+	}
+	return r, nil
+}
+
+func (r *Responder) add(e Endpoint) error {
+	tokens := strings.Split(e.subject, ".")
+	for _, token := range tokens {
+		if err := checkID(token); err != nil {
+			return fmt.Errorf("%w in subject %.80q", err, e.subject)
+		}
+	}
+	if e.answer == nil {
+		return fmt.Errorf("%w: an endpoint needs a handler", ErrConfig)
+	}
+	opts := []micro.EndpointOpt{micro.WithEndpointSubject(e.subject)}
+	if e.each {
+		opts = append(opts, micro.WithEndpointQueueGroupDisabled())
+	}
+	r.stats[e.subject] = &stats{}
+	return r.svc.AddEndpoint(strings.Join(tokens, "-"), micro.HandlerFunc(func(req micro.Request) { r.take(e, req) }), opts...)
+}
+
+// take begins a request and returns: micro calls it for one request after the
+// other. It touches req no more once another goroutine has the request, because
+// micro reads it when take returns.
+func (r *Responder) take(e Endpoint, req micro.Request) {
+	reply, data := req.Reply(), req.Data()
+	timeout, err := time.ParseDuration(req.Headers().Get(timeoutHeader))
+	if err != nil || timeout <= 0 {
+		timeout = r.cfg.Timeout
+	}
+	select {
+	case r.slots <- struct{}{}:
+	case <-r.ctx.Done(): // Run is over
+		r.respond(e, reply, nil, &Error{"503", "the service is stopping"})
+		return
+	}
+	go func() {
+		defer func() { <-r.slots }()
+		ctx, cancel := context.WithTimeout(r.ctx, timeout)
+		defer cancel()
+		start := time.Now()
+		answer, err := r.call(ctx, e, data)
+		r.stats[e.subject].count(time.Since(start), err)
+		r.respond(e, reply, answer, err)
+	}()
+}
+
+func (r *Responder) call(ctx context.Context, e Endpoint, data []byte) (answer []byte, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+		}
+	}()
+	return e.answer(ctx, data)
+}
+
+func (r *Responder) respond(e Endpoint, reply string, answer []byte, err error) {
+	msg := &nats.Msg{Subject: reply, Data: answer}
+	if most := r.nc.MaxPayload(); err == nil && most > 0 && int64(len(answer)) > most {
+		err = fmt.Errorf("%w: an answer of %d bytes", ErrTooLarge, len(answer))
+	}
+	if err != nil {
+		refusal := &Error{"500", "internal error"}
+		if !errors.As(err, &refusal) {
+			r.cfg.Log.Error("request failed", "subject", e.subject, "err", err)
+		}
+		msg.Data, msg.Header = nil, nats.Header{micro.ErrorCodeHeader: {refusal.Code}, micro.ErrorHeader: {refusal.Text}}
+	}
+	if err := r.nc.PublishMsg(msg); err != nil {
+		r.cfg.Log.Error("answer not sent", "subject", e.subject, "err", err)
+	}
+}
+
+// Run waits until ctx ends, lets no more requests in, waits until those begun are
+// answered, and returns nil. After Config.Grace their ctx ends too. It may be
+// called once.
+func (r *Responder) Run(ctx context.Context) error {
+	if r.ran.Swap(true) {
+		return ErrTwice
+	}
+	defer r.kill()
+	closed := r.nc.StatusChanged(nats.CLOSED)
+	defer r.nc.RemoveStatusListener(closed)
+	if !r.nc.IsClosed() {
+		select {
+		case <-ctx.Done():
+		case <-closed:
+		}
+	}
+	var err error
+	if r.nc.IsClosed() {
+		err = fmt.Errorf("requestreply: respond: %w", nats.ErrConnectionClosed)
+	}
+	stopErr := r.svc.Stop()
+	if err == nil && stopErr != nil && !errors.Is(stopErr, nats.ErrConnectionClosed) {
+		err = fmt.Errorf("requestreply: stop: %w", stopErr)
+	}
+	round, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.Grace)
+	defer cancel()
+	_ = r.nc.FlushWithContext(round) // brings what was on the way; if it cannot, nothing more comes
+	hurry := time.AfterFunc(r.cfg.Grace, r.kill)
+	defer hurry.Stop()
+	deaf := time.NewTimer(2 * r.cfg.Grace)
+	defer deaf.Stop()
+	for range cap(r.slots) { // when all slots are taken here, nothing is being handled
+		select {
+		case r.slots <- struct{}{}:
+		case <-deaf.C:
+			return errors.Join(err, fmt.Errorf("requestreply: a handler still runs %v after its ctx ended", r.cfg.Grace))
+		}
+	}
+	return err
+}
