@@ -20,7 +20,7 @@ var (
 	woven   = regexp.MustCompile("(?ms)^<!-- weave [^\n]* -->\n```.*?^```$")
 	fence   = regexp.MustCompile("(?ms)^```.*?^```$")
 	goBlock = regexp.MustCompile("(?m)^```go$")
-	command = regexp.MustCompile(`make ([a-z][a-z-]*)`)
+	command = regexp.MustCompile("`make ([a-z][a-z-]*)")
 )
 
 // Pages quote the tree as it is, their links lead somewhere, their make targets
