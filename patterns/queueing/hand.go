@@ -1,0 +1,111 @@
+package queueing
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// held is a job this worker answers for, from its delivery until it is settled,
+// begun or not.
+type held struct {
+	msg jetstream.Msg // the latest delivery
+	seq uint64        // in the stream
+	try int
+}
+
+func (w *Worker) free() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.cfg.InHand + w.cfg.Ahead - len(w.hand)
+}
+
+// put takes a delivery in. One of a job that is still held, as happens after an
+// outage longer than AckWait, renews it and does not begin it twice.
+func (w *Worker) put(msg jetstream.Msg) {
+	meta, err := msg.Metadata()
+	if err != nil {
+		w.cfg.Log.Error("queueing: not from a stream", "subject", msg.Subject(), "err", err)
+		return
+	}
+	w.mu.Lock()
+	h := w.hand[meta.Sequence.Stream]
+	if h != nil {
+		h.msg = msg
+		w.mu.Unlock()
+		return
+	}
+	h = &held{msg: msg, seq: meta.Sequence.Stream, try: int(meta.NumDelivered)}
+	w.hand[h.seq] = h
+	w.mu.Unlock()
+	w.ready <- h
+}
+
+// latest returns the delivery to settle, or nil if the job was handed back.
+func (w *Worker) latest(h *held) jetstream.Msg {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.hand[h.seq] != h {
+		return nil
+	}
+	return h.msg
+}
+
+func (w *Worker) putDown(h *held) {
+	w.mu.Lock()
+	if w.hand[h.seq] == h {
+		delete(w.hand, h.seq)
+	}
+	w.mu.Unlock()
+	select {
+	case w.room <- struct{}{}:
+	default:
+	}
+}
+
+// extend tells the server, well before AckWait, that what is held is being seen
+// to. When ctx has ended for cfg.Grace it hands everything back instead.
+func (w *Worker) extend(ctx context.Context, done <-chan struct{}, cancel func()) {
+	tick := time.NewTicker(w.cfg.AckWait / 3)
+	defer tick.Stop()
+	var grace <-chan time.Time
+	stop := ctx.Done()
+	for {
+		select {
+		case <-done:
+			return
+		case <-stop:
+			stop, grace = nil, time.After(w.cfg.Grace)
+		case <-tick.C:
+			for _, msg := range w.all(false) {
+				w.told("extend", msg, msg.InProgress())
+			}
+		case <-grace:
+			cancel()
+			for _, msg := range w.all(true) {
+				w.told("hand back", msg, msg.Nak())
+			}
+		}
+	}
+}
+
+func (w *Worker) all(letGo bool) []jetstream.Msg {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var msgs []jetstream.Msg
+	for _, h := range w.hand {
+		msgs = append(msgs, h.msg)
+	}
+	if letGo {
+		clear(w.hand)
+	}
+	return msgs
+}
+
+func (w *Worker) told(what string, msg jetstream.Msg, err error) {
+	if err != nil && !errors.Is(err, jetstream.ErrMsgAlreadyAckd) {
+		w.cfg.Log.Warn("queueing: could not "+what+"; the job may be done again", "subject", msg.Subject(), "err", err)
+	}
+}

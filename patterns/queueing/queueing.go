@@ -1,0 +1,132 @@
+package queueing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"runtime/debug"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+var (
+	// ErrID reports an identity that cannot be one token of a subject.
+	ErrID = errors.New("queueing: bad id")
+	// ErrConfig reports a Config, or a handler, that makes no sense.
+	ErrConfig = errors.New("queueing: bad config")
+	// ErrMismatch reports a stream or consumer that exists with other settings.
+	ErrMismatch = errors.New("queueing: exists with other settings; change Config or call Provision")
+	// ErrTwice reports a second call of Run.
+	ErrTwice = errors.New("queueing: Run may be called once; make a new worker")
+	// ErrPoison is what a [Handler] wraps when no further try can help.
+	ErrPoison = errors.New("queueing: poison")
+)
+
+// Handler does one job. The message is as it was sent, headers included, but for
+// Reply, which is empty in a work queue. What it returns decides how the job ends:
+//
+//	returns            Worker (work queue)                Member (queue group)
+//	nil                done: gone from the queue          done
+//	an error           tried again after a backoff;       logged; the job is gone
+//	                   the last try: failed
+//	wraps ErrPoison    failed at once                     logged; the job is gone
+//	panics             as an error                        as an error
+//
+// A handler may be given the same job twice, by a Worker; it must not mind.
+type Handler func(ctx context.Context, msg *nats.Msg) error
+
+// Config tunes both forms. The zero Config is ready to use. What is marked WQ is
+// of the work queue only.
+type Config struct {
+	InHand   int           // jobs handled at once, by this worker; 1 if zero
+	Ahead    int           // WQ: jobs fetched beyond those, for jobs shorter than a round trip; none if zero
+	InFlight int           // WQ: jobs out with all workers, those between two tries included; 1000 if zero
+	AckWait  time.Duration // WQ: silence after which a worker's job goes to another; 30s if zero
+	Tries    int           // WQ: deliveries before a job has failed; 5 if zero
+	Backoff  time.Duration // WQ: wait after the first try, doubled after each, up to a minute; 1s if zero
+	Priority int           // WQ: 0 is served first, 9 last; above 0 is a standby
+	Grace    time.Duration // for what is in hand when Run is told to stop; 10s if zero
+	Keep     time.Duration // WQ: how long a failed job is kept; 7 days if zero
+	Log      *slog.Logger  // what nobody can be told otherwise; discarded if nil
+
+	Replicas int                   // WQ: of the streams; 1 if zero
+	Storage  jetstream.StorageType // WQ: of the streams; file if zero
+	Bind     bool                  // WQ: never create, only use what exists
+	Metadata map[string]string     // WQ: put on what NewWorker creates
+}
+
+func (c Config) normal() (Config, error) {
+	for _, f := range []struct {
+		name string
+		v    *int
+		zero int
+	}{
+		{"InHand", &c.InHand, 1}, {"Ahead", &c.Ahead, 0}, {"InFlight", &c.InFlight, 1000},
+		{"Tries", &c.Tries, 5}, {"Priority", &c.Priority, 0}, {"Replicas", &c.Replicas, 1},
+	} {
+		if *f.v < 0 || f.name == "Priority" && *f.v > 9 {
+			return c, fmt.Errorf("%w: %s is %d", ErrConfig, f.name, *f.v)
+		}
+		if *f.v == 0 {
+			*f.v = f.zero
+		}
+	}
+	for _, f := range []struct {
+		name    string
+		v       *time.Duration
+		zero    time.Duration
+		atLeast time.Duration
+	}{
+		{"AckWait", &c.AckWait, 30 * time.Second, 100 * time.Millisecond}, {"Backoff", &c.Backoff, time.Second, time.Millisecond},
+		{"Grace", &c.Grace, 10 * time.Second, 1}, {"Keep", &c.Keep, 7 * 24 * time.Hour, time.Second},
+	} {
+		if *f.v == 0 {
+			*f.v = f.zero
+		}
+		if *f.v < f.atLeast {
+			return c, fmt.Errorf("%w: %s is %v, less than %v", ErrConfig, f.name, *f.v, f.atLeast)
+		}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c, nil
+}
+
+// job is the message of a job, whichever way it goes.
+func job(prefix, queue, id string, msg *nats.Msg, limit int64) (*nats.Msg, error) {
+	if err := checkID(id); err != nil {
+		return nil, err
+	}
+	if n := int64(len(msg.Data)); n > limit {
+		return nil, fmt.Errorf("queueing: job %s: %w: %d bytes, the server takes %d; send a reference to the data", id, nats.ErrMaxPayload, n, limit)
+	}
+	return &nats.Msg{Subject: prefix + "." + queue + "." + id, Header: maps.Clone(msg.Header), Data: msg.Data}, nil
+}
+
+// call runs the handler; a panic is an error of this job, not of the worker.
+func call(ctx context.Context, handle Handler, msg *nats.Msg, log *slog.Logger) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			log.Error("queueing: a handler panicked", "subject", msg.Subject, "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return handle(ctx, msg)
+}
+
+// checkID is the same in every pattern, as each stands alone.
+func checkID(id string) error {
+	ok := len(id) > 0 && len(id) <= 64
+	for _, c := range []byte(id) {
+		ok = ok && (c == '-' || c == '_' || '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z')
+	}
+	if !ok {
+		return fmt.Errorf("%w: %.80q; use 1 to 64 of A-Z a-z 0-9 _ -", ErrID, id)
+	}
+	return nil
+}
