@@ -1,0 +1,227 @@
+package queueing_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/natspatterns/catalog/internal/natstest"
+	"github.com/natspatterns/catalog/patterns/queueing"
+)
+
+// scene is a work queue on a fake clock; log holds what was done, and when.
+type scene struct {
+	*natstest.Server
+	js    jetstream.JetStream
+	start time.Time
+	log   chan string
+}
+
+func newScene(t *testing.T, s *natstest.Server) *scene {
+	js := s.JetStream("client")
+	require.NoError(t, queueing.Provision(t.Context(), js, "mail", queueing.Config{}))
+	return &scene{s, js, time.Now(), make(chan string, 1000)}
+}
+
+func (s *scene) note(format string, args ...any) {
+	s.log <- fmt.Sprintf("%v %s", time.Since(s.start).Round(10*time.Millisecond), fmt.Sprintf(format, args...))
+}
+
+func (s *scene) send(t *testing.T, ids ...string) {
+	t.Helper()
+	for _, id := range ids {
+		_, err := queueing.Send(t.Context(), s.js, "mail", id, &nats.Msg{Data: []byte(id)})
+		require.NoError(t, err)
+	}
+}
+
+// work runs a worker that notes what it does and takes as long as it is told.
+func (s *scene) work(t *testing.T, name string, cfg queueing.Config, takes time.Duration, result error) (stop func()) {
+	t.Helper()
+	w, err := queueing.NewWorker(t.Context(), s.JetStream(name), "mail", cfg)
+	require.NoError(t, err)
+	return run(t, w, func(_ context.Context, msg *nats.Msg) error {
+		s.note("%s has %s", name, msg.Data)
+		time.Sleep(takes)
+		return result
+	})
+}
+
+func (s *scene) noted() (all []string) {
+	for len(s.log) > 0 {
+		all = append(all, <-s.log)
+	}
+	return all
+}
+
+func (s *scene) outcome(t *testing.T, id string) queueing.Outcome {
+	t.Helper()
+	o, err := queueing.Check(t.Context(), s.js, "mail", id)
+	require.NoError(t, err)
+	return o
+}
+
+// Every case runs for five minutes of fake time; want lists who had which job when,
+// and what became of job-1.
+func TestWorker(t *testing.T) {
+	waiting, done := queueing.Outcome{State: queueing.Waiting}, queueing.Outcome{State: queueing.Done}
+	failed := func(reason string, tries int) queueing.Outcome {
+		return queueing.Outcome{State: queueing.Failed, Reason: reason, Tries: tries}
+	}
+	const lost = "every worker that had it was lost"
+	for _, tc := range []struct {
+		name string
+		act  func(t *testing.T, s *scene)
+		want []string
+		is   queueing.Outcome
+	}{
+		{"a job nobody takes is waiting", func(t *testing.T, s *scene) { s.send(t, "job-1") }, nil, waiting},
+
+		{"a job is done once", func(t *testing.T, s *scene) {
+			s.work(t, "a", queueing.Config{}, time.Second, nil)
+			s.send(t, "job-1")
+		}, []string{"0s a has job-1"}, done},
+
+		{"the job of a worker that died is another's after AckWait", func(t *testing.T, s *scene) {
+			s.work(t, "a", queueing.Config{}, 10*time.Second, nil)
+			s.send(t, "job-1")
+			time.Sleep(time.Second)
+			s.Line("a").Down() // whatever a does now, nobody hears
+			s.work(t, "b", queueing.Config{}, 0, nil)
+		}, []string{"0s a has job-1", "30s b has job-1"}, done},
+
+		{"a job longer than AckWait keeps its worker", func(t *testing.T, s *scene) {
+			s.work(t, "a", queueing.Config{}, 2*time.Minute, nil)
+			s.send(t, "job-1")
+			time.Sleep(time.Second)
+			s.work(t, "b", queueing.Config{}, 0, nil)
+		}, []string{"0s a has job-1"}, done},
+
+		{"jobs that wait in a worker keep it too", func(t *testing.T, s *scene) {
+			s.send(t, "job-1", "job-2", "job-3")
+			s.work(t, "a", queueing.Config{Ahead: 2}, 50*time.Second, nil)
+			time.Sleep(time.Second)
+			s.work(t, "b", queueing.Config{}, 0, nil)
+		}, []string{"0s a has job-1", "50s a has job-2", "1m40s a has job-3"}, done},
+
+		{"without Ahead, a worker takes no more than it can begin", func(t *testing.T, s *scene) {
+			s.send(t, "job-1", "job-2")
+			s.work(t, "a", queueing.Config{}, 50*time.Second, nil)
+			time.Sleep(time.Second)
+			s.work(t, "b", queueing.Config{}, 0, nil)
+		}, []string{"0s a has job-1", "1s b has job-2"}, done},
+
+		{"a failing job backs off, and has failed after its tries", func(t *testing.T, s *scene) {
+			s.work(t, "a", queueing.Config{}, 0, errors.New("mailbox full"))
+			s.send(t, "job-1")
+		}, []string{"0s a has job-1", "1s a has job-1", "3s a has job-1", "7s a has job-1", "15s a has job-1"}, failed("mailbox full", 5)},
+
+		{"poison fails at once", func(t *testing.T, s *scene) {
+			s.work(t, "a", queueing.Config{}, 0, fmt.Errorf("%w: no address", queueing.ErrPoison))
+			s.send(t, "job-1")
+		}, []string{"0s a has job-1"}, failed("queueing: poison: no address", 1)},
+
+		{"a job whose workers all died has failed as well, and is not stuck", func(t *testing.T, s *scene) {
+			s.send(t, "job-1")
+			for _, name := range []string{"a", "b"} {
+				s.work(t, name, queueing.Config{Tries: 2}, time.Second, nil)
+				time.Sleep(500 * time.Millisecond)
+				s.Line(name).Down()
+				time.Sleep(29500 * time.Millisecond)
+			}
+			s.work(t, "c", queueing.Config{Tries: 2}, 0, nil)
+		}, []string{"0s a has job-1", "30s b has job-1"}, failed(lost, 2)},
+
+		{"the backoff doubles up to a minute", func(t *testing.T, s *scene) {
+			s.work(t, "a", queueing.Config{Backoff: 25 * time.Second}, 0, errors.New("no"))
+			s.send(t, "job-1")
+		}, []string{"0s a has job-1", "25s a has job-1", "1m15s a has job-1", "2m15s a has job-1", "3m15s a has job-1"}, failed("no", 5)},
+
+		{"after an outage a worker does not begin again what it still holds", func(t *testing.T, s *scene) {
+			s.work(t, "a", queueing.Config{Ahead: 1}, 100*time.Second, nil)
+			s.send(t, "job-1")
+			time.Sleep(time.Second)
+			s.Line("a").Down()
+			time.Sleep(time.Minute)
+			s.Line("a").Up()
+		}, []string{"0s a has job-1"}, done},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+				sc := newScene(t, s)
+				tc.act(t, sc)
+				time.Sleep(5*time.Minute - time.Since(sc.start))
+				require.Equal(t, tc.want, sc.noted())
+				require.Equal(t, tc.is, sc.outcome(t, "job-1"))
+			})
+		})
+	}
+}
+
+// A failed job is kept as it was sent, less the orders to the server, and whoever
+// wants to know at once subscribes.
+func TestFailed(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		size  int
+		trunc string
+	}{
+		{"a failed job is kept with its payload and headers", 10, ""},
+		{"one that leaves no room for the reason is kept without them", 1<<20 - 100, "true"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+				sc := newScene(t, s)
+				heard, err := sc.js.Conn().SubscribeSync("failed.mail.*")
+				require.NoError(t, err)
+				sc.work(t, "a", queueing.Config{}, 0, fmt.Errorf("%w: %s", queueing.ErrPoison, strings.Repeat("long\r\nX: y", 200)))
+				msg := &nats.Msg{Header: nats.Header{"K": {"v"}, "Nats-TTL": nil}, Data: make([]byte, tc.size)}
+				_, err = queueing.Send(t.Context(), sc.js, "mail", "job-1", msg)
+				require.NoError(t, err)
+				time.Sleep(time.Second)
+				got, err := heard.NextMsg(time.Second)
+				require.NoError(t, err)
+				require.Equal(t, "failed.mail.job-1", got.Subject)
+				require.Equal(t, tc.trunc, got.Header.Get(queueing.HeaderTruncated))
+				require.Empty(t, got.Header.Get("Nats-Msg-Id"))
+				require.Empty(t, got.Header.Get("X"), "a reason cannot add a header")
+				if tc.trunc == "" {
+					require.Equal(t, msg.Data, got.Data)
+					require.Equal(t, "v", got.Header.Get("K"))
+				}
+				require.Equal(t, queueing.Failed, sc.outcome(t, "job-1").State)
+			})
+		})
+	}
+}
+
+// While a failure cannot be stored the job stays, and fails when it can.
+func TestFailureNotLost(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		sc := newScene(t, s)
+		sc.work(t, "a", queueing.Config{Tries: 1}, 0, errors.New("no"))
+		failed, _, err := streamsOf(t)
+		require.NoError(t, err)
+		require.NoError(t, sc.js.DeleteStream(t.Context(), failed.Name))
+		sc.send(t, "job-1")
+		time.Sleep(20 * time.Second)
+		require.Equal(t, queueing.Waiting, sc.outcome(t, "job-1").State)
+		_, err = sc.js.CreateStream(t.Context(), failed)
+		require.NoError(t, err)
+		time.Sleep(time.Minute)
+		require.Equal(t, queueing.Failed, sc.outcome(t, "job-1").State)
+		require.Equal(t, []string{"0s a has job-1"}, sc.noted(), "its one try was the first")
+	})
+}
+
+func streamsOf(t *testing.T) (failed, jobs jetstream.StreamConfig, err error) {
+	jobs, failed, err = queueing.Streams("mail", queueing.Config{})
+	return failed, jobs, err
+}
