@@ -16,7 +16,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/queueing"
 )
 
-const jobs = 20_000
+const jobs = 40_000
 
 // until returns a channel that is closed when f has been called n times.
 func until(n int64) (f func(), done chan struct{}) {
