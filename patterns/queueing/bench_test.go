@@ -53,9 +53,9 @@ func BenchmarkWorkQueue(b *testing.B) {
 		func(b *testing.B) time.Duration {
 			js, stop := filled(b)
 			defer stop()
-			cons, err := js.CreateOrUpdateConsumer(b.Context(), "JOBS_bench", jetstream.ConsumerConfig{
-				Durable: "workers", AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: 10_000, MaxDeliver: -1,
-				PriorityPolicy: jetstream.PriorityPolicyPrioritized, PriorityGroups: []string{"workers"},
+			require.NoError(b, js.DeleteConsumer(b.Context(), "JOBS_bench", "workers"))
+			cons, err := js.CreateConsumer(b.Context(), "JOBS_bench", jetstream.ConsumerConfig{
+				Durable: "plain", AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: 10_000,
 			})
 			require.NoError(b, err)
 			did, done := until(jobs)
@@ -64,7 +64,7 @@ func BenchmarkWorkQueue(b *testing.B) {
 				if msg.Ack() == nil {
 					did()
 				}
-			}, jetstream.PullMaxMessages(1000), jetstream.PullPriorityGroup("workers"))
+			}, jetstream.PullMaxMessages(1000))
 			require.NoError(b, err)
 			<-done
 			took := time.Since(start)

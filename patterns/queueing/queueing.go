@@ -60,41 +60,29 @@ type Config struct {
 }
 
 func (c Config) normal() (Config, error) {
-	for _, f := range []struct {
-		name string
-		v    *int
-		zero int
-	}{
-		{"InHand", &c.InHand, 1}, {"Ahead", &c.Ahead, 0}, {"InFlight", &c.InFlight, 1000},
-		{"Tries", &c.Tries, 5}, {"Priority", &c.Priority, 0}, {"Replicas", &c.Replicas, 1},
-	} {
-		if *f.v < 0 || f.name == "Priority" && *f.v > 9 {
-			return c, fmt.Errorf("%w: %s is %d", ErrConfig, f.name, *f.v)
-		}
-		if *f.v == 0 {
-			*f.v = f.zero
-		}
-	}
-	for _, f := range []struct {
-		name    string
-		v       *time.Duration
-		zero    time.Duration
-		atLeast time.Duration
-	}{
-		{"AckWait", &c.AckWait, 30 * time.Second, 100 * time.Millisecond}, {"Backoff", &c.Backoff, time.Second, time.Millisecond},
-		{"Grace", &c.Grace, 10 * time.Second, 1}, {"Keep", &c.Keep, 7 * 24 * time.Hour, time.Second},
-	} {
-		if *f.v == 0 {
-			*f.v = f.zero
-		}
-		if *f.v < f.atLeast {
-			return c, fmt.Errorf("%w: %s is %v, less than %v", ErrConfig, f.name, *f.v, f.atLeast)
-		}
+	err := errors.Join(
+		fill("InHand", &c.InHand, 1, 1), fill("Ahead", &c.Ahead, 0, 0), fill("InFlight", &c.InFlight, 1000, 1),
+		fill("Tries", &c.Tries, 5, 1), fill("Priority", &c.Priority, 0, 0), fill("Replicas", &c.Replicas, 1, 1),
+		fill("AckWait", &c.AckWait, 30*time.Second, 100*time.Millisecond), fill("Backoff", &c.Backoff, time.Second, time.Millisecond),
+		fill("Grace", &c.Grace, 10*time.Second, 1), fill("Keep", &c.Keep, 7*24*time.Hour, time.Second),
+	)
+	if c.Priority > 9 {
+		err = errors.Join(err, fmt.Errorf("%w: Priority is %d; 0 to 9", ErrConfig, c.Priority))
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return c, nil
+	return c, err
+}
+
+func fill[T ~int | ~int64](field string, v *T, zero, least T) error {
+	if *v == 0 {
+		*v = zero
+	}
+	if *v < least {
+		return fmt.Errorf("%w: %s is %v, less than %v", ErrConfig, field, *v, least)
+	}
+	return nil
 }
 
 // job is the message of a job, whichever way it goes.

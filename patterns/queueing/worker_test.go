@@ -207,7 +207,7 @@ func TestFailureNotLost(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		sc := newScene(t, s)
 		sc.work(t, "a", queueing.Config{Tries: 1}, 0, errors.New("no"))
-		failed, _, err := streamsOf(t)
+		_, failed, _, err := queueing.Streams("mail", queueing.Config{})
 		require.NoError(t, err)
 		require.NoError(t, sc.js.DeleteStream(t.Context(), failed.Name))
 		sc.send(t, "job-1")
@@ -219,9 +219,4 @@ func TestFailureNotLost(t *testing.T) {
 		require.Equal(t, queueing.Failed, sc.outcome(t, "job-1").State)
 		require.Equal(t, []string{"0s a has job-1"}, sc.noted(), "its one try was the first")
 	})
-}
-
-func streamsOf(t *testing.T) (failed, jobs jetstream.StreamConfig, err error) {
-	jobs, failed, err = queueing.Streams("mail", queueing.Config{})
-	return failed, jobs, err
 }

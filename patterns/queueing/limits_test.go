@@ -1,0 +1,98 @@
+package queueing_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/natspatterns/catalog/internal/natstest"
+	"github.com/natspatterns/catalog/patterns/queueing"
+)
+
+// However long its handler needs, a worker told to stop is gone after Grace, and
+// another has its job at once.
+func TestGrace(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		sc := newScene(t, s)
+		w, err := queueing.NewWorker(t.Context(), s.JetStream("a"), "mail", queueing.Config{Ahead: 1})
+		require.NoError(t, err)
+		stop := run(t, w, func(ctx context.Context, msg *nats.Msg) error {
+			sc.note("a has %s", msg.Data)
+			<-ctx.Done()
+			sc.note("a lets go of %s", msg.Data)
+			return nil // too late: it has been handed back
+		})
+		sc.send(t, "job-1", "job-2")
+		time.Sleep(time.Minute)
+		sc.work(t, "b", queueing.Config{}, 0, nil)
+		stop()
+		time.Sleep(time.Minute)
+		require.ElementsMatch(t, []string{"0s a has job-1", "1m10s a lets go of job-1", "1m10s b has job-1", "1m10s b has job-2"}, sc.noted())
+	})
+}
+
+// A standby has a job only if nobody before it waits for one: because they are
+// busy, or gone.
+func TestStandby(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		sc := newScene(t, s)
+		sc.work(t, "standby", queueing.Config{Priority: 1}, time.Second, nil)
+		time.Sleep(time.Second)
+		stop := sc.work(t, "first", queueing.Config{}, time.Second, nil)
+		for i := range 3 { // one at a time: the first has them all
+			time.Sleep(2 * time.Second)
+			sc.send(t, fmt.Sprint("calm-", i))
+		}
+		time.Sleep(3 * time.Second)
+		sc.send(t, "rush-1", "rush-2") // both at once: one flows over
+		time.Sleep(3 * time.Second)
+		stop()
+		sc.send(t, "alone")
+		time.Sleep(time.Second)
+		require.ElementsMatch(t, []string{
+			"3s first has calm-0", "5s first has calm-1", "7s first has calm-2",
+			"10s first has rush-1", "10s standby has rush-2", "13s standby has alone",
+		}, sc.noted())
+	})
+}
+
+// InFlight holds for all workers together.
+func TestInFlight(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		js := s.JetStream("client")
+		cfg := queueing.Config{InFlight: 2, InHand: 2, Backoff: 10 * time.Second}
+		require.NoError(t, queueing.Provision(t.Context(), js, "mail", cfg))
+		sc := &scene{s, js, time.Now(), make(chan string, 100)}
+		sc.work(t, "a", cfg, time.Second, nil)
+		sc.work(t, "b", cfg, time.Second, nil)
+		sc.send(t, "job-1", "job-2", "job-3", "job-4", "job-5")
+		time.Sleep(time.Minute)
+		at := map[string]int{}
+		for _, line := range sc.noted() {
+			var when, who string
+			_, err := fmt.Sscan(line, &when, &who)
+			require.NoError(t, err)
+			at[when]++
+		}
+		require.Equal(t, map[string]int{"0s": 2, "1s": 2, "2s": 1}, at)
+	})
+}
+
+// A job between two tries is in flight too: enough of them hold up the rest.
+func TestInFlightBetweenTries(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		js := s.JetStream("client")
+		cfg := queueing.Config{InFlight: 1, Backoff: 10 * time.Second, Tries: 2}
+		require.NoError(t, queueing.Provision(t.Context(), js, "mail", cfg))
+		sc := &scene{s, js, time.Now(), make(chan string, 100)}
+		sc.work(t, "a", cfg, 0, errors.New("no"))
+		sc.send(t, "job-1", "job-2")
+		time.Sleep(time.Minute)
+		require.Equal(t, []string{"0s a has job-1", "10s a has job-1", "10s a has job-2", "20s a has job-2"}, sc.noted())
+	})
+}

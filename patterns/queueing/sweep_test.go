@@ -1,0 +1,152 @@
+package queueing_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/natspatterns/catalog/internal/natstest"
+	"github.com/natspatterns/catalog/patterns/queueing"
+)
+
+// process is a worker as the sweep lets it live and die: work calls handle for the
+// jobs of "mail" until ctx ends.
+type process func(ctx context.Context, js jetstream.JetStream, handle queueing.Handler)
+
+func honest(ctx context.Context, js jetstream.JetStream, handle queueing.Handler) {
+	w, err := queueing.NewWorker(ctx, js, "mail", queueing.Config{InHand: 2, Ahead: 2, Tries: 50, Grace: time.Second})
+	if err == nil {
+		_ = w.Run(ctx, handle) // the sweep judges by what was done
+	}
+}
+
+// ackFirst is the twin with the bug: it acks, and then does the job.
+func ackFirst(ctx context.Context, js jetstream.JetStream, handle queueing.Handler) {
+	cons, err := js.Consumer(ctx, "JOBS_mail", "workers")
+	if err != nil {
+		return
+	}
+	c, err := cons.Consume(func(msg jetstream.Msg) {
+		_ = msg.Ack()
+		_ = handle(ctx, &nats.Msg{Subject: msg.Subject(), Data: msg.Data()})
+	}, jetstream.PullMaxMessages(4), jetstream.PullPriorityGroup("workers"))
+	if err == nil {
+		<-ctx.Done()
+		c.Stop()
+		<-c.Closed()
+	}
+}
+
+// history sends thirty jobs, every fifth of them poison, to two workers, while
+// lines are cut, workers die and are replaced, and the server restarts. It returns
+// what is amiss with the jobs when all is calm again.
+func history(t *testing.T, seed uint64, work process) (amiss []string) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		sc := newScene(t, s)
+		chance := rand.New(rand.NewPCG(seed, 0))
+		var done ledger
+		var all sync.WaitGroup
+		born := 0
+		spawn := func() (name string, die func()) {
+			born++
+			name = fmt.Sprint("worker-", born)
+			var dead atomic.Bool
+			ctx, cancel := context.WithCancel(t.Context())
+			js := s.JetStream(name)
+			all.Go(func() {
+				work(ctx, js, func(_ context.Context, msg *nats.Msg) error {
+					time.Sleep(time.Duration(len(msg.Subject)+int(seed%7)) * 20 * time.Millisecond)
+					if dead.Load() {
+						return context.Canceled // the dead do nothing
+					}
+					if strings.HasSuffix(msg.Subject, "0") || strings.HasSuffix(msg.Subject, "5") {
+						return queueing.ErrPoison
+					}
+					return done.did(msg, 0)
+				})
+			})
+			return name, func() { dead.Store(true); s.Line(name).Down(); cancel() }
+		}
+		var names [2]string
+		var die [2]func()
+		for i := range names {
+			names[i], die[i] = spawn()
+		}
+		all.Go(func() {
+			for i := range 30 {
+				for ctx := t.Context(); ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
+					if _, err := queueing.Send(ctx, sc.js, "mail", fmt.Sprint("job-", i), &nats.Msg{}); err == nil {
+						break
+					}
+				}
+			}
+		})
+		for range 6 {
+			time.Sleep(time.Duration(chance.IntN(1500)) * time.Millisecond)
+			switch i := chance.IntN(2); chance.IntN(5) {
+			case 0:
+				s.Line(names[i]).Cut()
+			case 1:
+				s.Line("client").Cut()
+			case 2:
+				s.Line(names[i]).Down()
+				time.Sleep(time.Duration(chance.IntN(40)) * time.Second)
+				s.Line(names[i]).Up()
+			case 3:
+				die[i]()
+				names[i], die[i] = spawn()
+			case 4:
+				s.Stop()
+				time.Sleep(time.Duration(chance.IntN(3)) * time.Second)
+				require.NoError(t, s.Start())
+			}
+		}
+		time.Sleep(3 * time.Minute)
+		times := done.count()
+		for i := range 30 {
+			id := fmt.Sprint("job-", i)
+			o, err := queueing.Check(t.Context(), sc.js, "mail", id)
+			require.NoError(t, err)
+			want := queueing.Done
+			if i%5 == 0 {
+				want = queueing.Failed
+			}
+			if o.State != want || want == queueing.Done && times["jobs.mail."+id] == 0 {
+				amiss = append(amiss, fmt.Sprintf("seed %d: %s is %s, done %d times", seed, id, o.State, times["jobs.mail."+id]))
+			}
+		}
+		die[0]()
+		die[1]()
+		all.Wait()
+	})
+	return amiss
+}
+
+// Whatever is cut, killed or restarted, each job is done at least once or has
+// failed, and none is lost.
+func TestSweep(t *testing.T) {
+	for seed := range uint64(20) {
+		require.Empty(t, history(t, seed, honest))
+	}
+}
+
+// The same faults find the worker that acks first.
+func TestSweepFindsAckFirst(t *testing.T) {
+	for seed := range uint64(20) {
+		for _, what := range history(t, seed, ackFirst) {
+			if strings.HasSuffix(what, "is done, done 0 times") {
+				return // lost
+			}
+		}
+	}
+	t.Fatal("no job was lost by a worker that acks first")
+}
