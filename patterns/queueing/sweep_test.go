@@ -2,6 +2,7 @@ package queueing_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -17,6 +18,8 @@ import (
 	"github.com/natspatterns/catalog/internal/natstest"
 	"github.com/natspatterns/catalog/patterns/queueing"
 )
+
+var histories = flag.Uint64("histories", 12, "fault histories to go through")
 
 // process is a worker as the sweep lets it live and die: work calls handle for the
 // jobs of "mail" until ctx ends.
@@ -134,14 +137,14 @@ func history(t *testing.T, seed uint64, work process) (amiss []string) {
 // Whatever is cut, killed or restarted, each job is done at least once or has
 // failed, and none is lost.
 func TestSweep(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range *histories {
 		require.Empty(t, history(t, seed, honest))
 	}
 }
 
 // The same faults find the worker that acks first.
 func TestSweepFindsAckFirst(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range *histories {
 		for _, what := range history(t, seed, ackFirst) {
 			if strings.HasSuffix(what, "is done, done 0 times") {
 				return // lost

@@ -130,8 +130,12 @@ func (w *Worker) watch(ctx context.Context, batch jetstream.ConsumeContext, errs
 				return nil
 			}
 		case <-stop:
-			batch.Drain() // what is on its way here is finished, not lost
 			stop = nil
+			if w.js.Conn().IsConnected() {
+				batch.Drain() // what is on its way here is finished, not lost
+			} else {
+				batch.Stop() // nothing is, and a drain would wait for the server
+			}
 		case err := <-errs:
 			if errors.Is(err, jetstream.ErrConnectionClosed) || errors.Is(err, jetstream.ErrConsumerDeleted) {
 				return err

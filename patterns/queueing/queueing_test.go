@@ -155,7 +155,7 @@ var suite = []struct {
 	}},
 }
 
-// TestBothForms runs the suite on a fake clock.
+// On a fake clock the suite takes no time.
 func TestBothForms(t *testing.T) {
 	for _, f := range forms {
 		for _, tc := range suite {
@@ -166,6 +166,30 @@ func TestBothForms(t *testing.T) {
 			})
 		}
 	}
+}
+
+// conform runs the suite on the server that connect reaches. Each connection is
+// closed by whoever made it; each case has a queue of its own.
+func conform(t *testing.T, connect func(t *testing.T, name string) *nats.Conn, cfg queueing.Config) {
+	for i, f := range forms {
+		for j, tc := range suite {
+			t.Run(f.name+"/"+tc.name, func(t *testing.T) {
+				tc.run(t, bench{form: f, queue: fmt.Sprintf("suite-%d-%d", i, j), cfg: cfg,
+					connect: func(name string) *nats.Conn { return connect(t, name) }})
+			})
+		}
+	}
+}
+
+// On a real clock and over TCP, it holds as well.
+func TestRealServer(t *testing.T) {
+	s := natstest.Listen(t)
+	conform(t, func(t *testing.T, name string) *nats.Conn {
+		nc, err := nats.Connect(s.Server.Server().ClientURL(), nats.Name(name))
+		require.NoError(t, err)
+		t.Cleanup(nc.Close)
+		return nc
+	}, queueing.Config{})
 }
 
 // start runs a worker until the function it returns is called, which waits for it.
