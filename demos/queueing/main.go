@@ -80,7 +80,7 @@ func courier(ctx context.Context, e *demo.Env, nc *nats.Conn, name string, cfg q
 			e.Printf("%s finds nobody home for %s", name, parcel)
 			return errors.New("nobody home")
 		case "no address":
-			e.Printf("%s can make out no address on %s", name, parcel)
+			e.Printf("%s finds no address on %s", name, parcel)
 			return fmt.Errorf("%w: no address", queueing.ErrPoison)
 		}
 		e.Printf("%s has delivered %s", name, parcel)

@@ -16,35 +16,34 @@
 // # On NATS
 //
 // Two forms, one [Handler]. A queue group is core NATS: [Offer] publishes on
-// offers.<queue>.<id>, and the server picks one [Member] of the group that shares
-// the subscription. It costs nothing and remembers nothing. A work queue is
-// JetStream: [Send] stores the job on jobs.<queue>.<id> in the stream
-// JOBS_<queue>; each [Worker] pulls from its one consumer, says every third of
-// AckWait that it is still at it, and acks. The worker counts the tries, not the
-// consumer: past its MaxDeliver a job would stay in the stream and nobody be told.
-// Given up, a job goes to failed.<queue>.<id> in FAILED_<queue> with its reason,
-// and only then leaves JOBS: so [Check] can tell. Needs nats-server 2.12.
+// offers.<queue>.<id>, and the server picks a [Member] of the group; it costs
+// nothing and remembers nothing. A work queue is JetStream: [Send] stores the job on
+// jobs.<queue>.<id> in the stream JOBS_<queue>; a [Worker] pulls from its one
+// consumer, says every third of AckWait that it is still at it, and acks. The worker
+// counts the tries: past a consumer's MaxDeliver a job would stay in the stream and
+// nobody be told. Given up, it goes to failed.<queue>.<id> in FAILED_<queue> with
+// the reason, and only then leaves JOBS: so [Check] can tell. Needs NATS 2.12.
 //
 // # Guarantees
 //
 //   - When nothing fails, each job is handled once, by one worker, in both forms,
 //     with payload and headers as sent (TestBothForms, TestRealServer).
-//   - A work queue loses nothing: a job is done at least once or has failed,
-//     whatever is cut, killed or restarted (TestSweep, TestSweepFindsAckFirst). The
-//     job of a dead worker is another's after AckWait (TestWorker/the_job_of_a_worker_that_died);
-//     one of a slow worker stays its own (TestWorker/a_job_longer_than_AckWait, TestWorker/jobs_that_wait).
-//   - A work queue does not promise once: a worker that dies between the effect and
-//     the ack leaves the job to be done again (TestNotPromised/a_work_queue). Only
-//     the effect can prevent that, by the id of the job.
+//   - A work queue loses nothing: whatever is cut, killed or restarted, a job is done
+//     at least once or has failed (TestSweep, TestSweepFindsAckFirst). A dead worker's
+//     job is another's after AckWait (TestWorker/the_job_of_a_worker_that_died); a slow
+//     one's stays its own, as do those it fetched ahead (TestWorker).
+//   - A work queue does not promise once: a worker that dies between effect and ack
+//     leaves the job to be done again (TestNotPromised/a_work_queue). Only the effect
+//     can prevent that, by the id of the job.
 //   - A failing job is tried again at doubled intervals, and has failed after its
 //     tries, poison after one, workers that all died included (TestWorker). Check
 //     tells, and FAILED keeps it (TestFailed, TestFailureNotLost). A try is a
 //     delivery: a worker's death costs every job it holds one.
 //   - A queue group promises at most once: no member, or a dead or slow one, and the
-//     job is gone, unseen but for the log (TestNotPromised/a_queue_group, TestSlowMember).
+//     job is gone, unseen but for the log (TestNotPromised, TestSlowMember).
 //   - Run stopped finishes what it was given, and hands back after Grace what is not
-//     finished (TestBothForms, TestGrace). A handler that does not heed its
-//     ctx holds up Run, and one that never returns keeps its job: give it a deadline.
+//     finished (TestStop, TestGrace). A handler must heed its ctx, or Run waits
+//     for it; one that never returns keeps its job.
 //   - InHand and InFlight are never exceeded (TestBothForms, TestInFlight); a standby
 //     has only what nobody before it waits for (TestStandby).
 //   - Order is not promised: jobs overtake each other (TestOrder).
@@ -60,6 +59,6 @@
 //
 // # Also known as
 //
-// Point-to-Point Channel, Competing Consumers (EIP); task queue, job queue, work
-// queue, worker pool, load balancer; Dead Letter Channel for FAILED.
+// Point-to-Point Channel, Competing Consumers (EIP); task queue, job queue, worker
+// pool, load balancer.
 package queueing

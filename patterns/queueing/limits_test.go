@@ -14,6 +14,38 @@ import (
 	"github.com/natspatterns/catalog/patterns/queueing"
 )
 
+// What a worker was given when it is told to stop is done, if Grace allows; what
+// it was not given is another's, at once.
+func TestStop(t *testing.T) {
+	for _, f := range forms {
+		t.Run(f.name, func(t *testing.T) {
+			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+				var first, second ledger
+				b := bench{form: f, queue: "mail", connect: func(name string) *nats.Conn { return s.Connect(name) }}
+				cfg := queueing.Config{}
+				if f.name == "work queue" {
+					cfg.Ahead = 2
+				}
+				stop := b.start(t, "a", cfg, func(_ context.Context, msg *nats.Msg) error {
+					time.Sleep(time.Second)
+					return first.did(msg, 0)
+				})
+				nc := s.Connect("client")
+				for _, id := range []string{"job-1", "job-2", "job-3"} {
+					require.NoError(t, b.send(t.Context(), nc, "mail", id, &nats.Msg{}))
+				}
+				time.Sleep(time.Millisecond)
+				b.start(t, "b", cfg, func(_ context.Context, msg *nats.Msg) error { return second.did(msg, 0) })
+				stop()
+				require.Len(t, first.count(), 3)
+				require.NoError(t, b.send(t.Context(), nc, "mail", "job-4", &nats.Msg{}))
+				time.Sleep(time.Millisecond)
+				require.Len(t, second.count(), 1)
+			})
+		})
+	}
+}
+
 // However long its handler needs, a worker told to stop is gone after Grace, and
 // another has its job at once.
 func TestGrace(t *testing.T) {

@@ -57,10 +57,10 @@ func NewMember(ctx context.Context, nc *nats.Conn, queue string, cfg Config) (*M
 	defer cancel()
 	sub, err := nc.QueueSubscribeSync("offers."+queue+".*", queue)
 	if err == nil {
-		err = nc.FlushWithContext(ctx)
+		err = errors.Join(nc.FlushWithContext(ctx), ctx.Err()) // a flush may win a race against an ended ctx
 	}
 	if err != nil {
-		sub.Unsubscribe() // a failed one too: it must not be heard again
+		_ = sub.Unsubscribe() // whatever it says, this sub is of no more use
 		return nil, fmt.Errorf("queueing: join %s: %w", queue, err)
 	}
 	return &Member{cfg: cfg, nc: nc, sub: sub}, nil
@@ -80,7 +80,7 @@ func (m *Member) Run(ctx context.Context, handle Handler) error {
 	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	defer context.AfterFunc(ctx, func() {
-		m.sub.Drain() // fails if there is nothing to take leave of
+		_ = m.sub.Drain() // fails if there is nothing to take leave of
 		grace := time.AfterFunc(m.cfg.Grace, func() { cancel(context.DeadlineExceeded) })
 		context.AfterFunc(work, func() { grace.Stop() })
 	})()
