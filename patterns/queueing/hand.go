@@ -11,8 +11,8 @@ import (
 // held is a job this worker answers for, from its delivery until it is settled,
 // begun or not.
 type held struct {
-	msg jetstream.Msg // the latest delivery
-	seq uint64        // in the stream
+	msg jetstream.Msg
+	seq uint64 // in the stream
 	try int
 }
 
@@ -22,35 +22,42 @@ func (w *Worker) free() int {
 	return w.cfg.InHand + w.cfg.Ahead - len(w.hand)
 }
 
-// put takes a delivery in. One of a job that is still held, as happens after an
-// outage longer than AckWait, renews it and does not begin it twice.
+// put takes a delivery in. One of a job that is still held, as comes after an
+// outage longer than AckWait, is not begun twice. One for which there is no room,
+// as may come when a pull is repeated after an outage, is for another.
 func (w *Worker) put(msg jetstream.Msg) {
 	meta, err := msg.Metadata()
 	if err != nil {
-		w.cfg.Log.Error("queueing: not from a stream", "subject", msg.Subject(), "err", err)
+		w.told("read", msg, err)
 		return
 	}
+	h := &held{msg: msg, seq: meta.Sequence.Stream, try: int(meta.NumDelivered)}
 	w.mu.Lock()
-	h := w.hand[meta.Sequence.Stream]
-	if h != nil {
-		h.msg = msg
-		w.mu.Unlock()
-		return
+	_, twice := w.hand[h.seq]
+	full := len(w.hand) == cap(w.ready) || w.over
+	if !twice && !full {
+		w.hand[h.seq] = h
+		w.ready <- h // as many fit as are held
 	}
-	h = &held{msg: msg, seq: meta.Sequence.Stream, try: int(meta.NumDelivered)}
-	w.hand[h.seq] = h
 	w.mu.Unlock()
-	w.ready <- h
+	if full && !twice {
+		w.told("pass on", msg, msg.Nak())
+	}
 }
 
-// latest returns the delivery to settle, or nil if the job was handed back.
-func (w *Worker) latest(h *held) jetstream.Msg {
+// close has the hands finish what is held, and nothing more be put.
+func (w *Worker) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.hand[h.seq] != h {
-		return nil
-	}
-	return h.msg
+	w.over = true
+	close(w.ready)
+}
+
+// holds tells whether h has not been handed back.
+func (w *Worker) holds(h *held) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.hand[h.seq] == h
 }
 
 func (w *Worker) putDown(h *held) {
@@ -100,6 +107,7 @@ func (w *Worker) all(letGo bool) []jetstream.Msg {
 	}
 	if letGo {
 		clear(w.hand)
+		w.over = true
 	}
 	return msgs
 }

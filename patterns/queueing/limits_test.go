@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/natspatterns/catalog/internal/natstest"
@@ -44,6 +45,25 @@ func TestStop(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A job that is on its way when a worker is told to stop is done too.
+func TestStopOnTheWay(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		sc := newScene(t, s)
+		s.Line("a").Delay(300 * time.Millisecond) // so long is the server unaware that it has stopped
+		stop := sc.work(t, "a", queueing.Config{}, 0, nil)
+		time.Sleep(time.Second)
+		sc.start = time.Now()
+		time.AfterFunc(100*time.Millisecond, func() {
+			_, err := queueing.Send(t.Context(), sc.js, "mail", "job-1", &nats.Msg{Data: []byte("job-1")})
+			assert.NoError(t, err)
+		})
+		stop()
+		time.Sleep(time.Second)
+		require.Equal(t, []string{"100ms a has job-1"}, sc.noted())
+		require.Equal(t, queueing.Done, sc.outcome(t, "job-1").State)
+	})
 }
 
 // However long its handler needs, a worker told to stop is gone after Grace, and

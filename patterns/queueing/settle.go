@@ -22,15 +22,14 @@ var errLost = errors.New("every worker that had it was lost")
 // the hands of a worker that died at the last of them.
 func (w *Worker) do(ctx context.Context, h *held, handle Handler) {
 	defer w.putDown(h)
-	msg := w.latest(h)
-	if msg == nil {
+	if !w.holds(h) {
 		return
 	}
-	err := errLost
+	msg, err := h.msg, errLost
 	if h.try <= w.cfg.Tries {
 		err = call(ctx, handle, &nats.Msg{Subject: msg.Subject(), Header: msg.Headers(), Data: msg.Data()}, w.cfg.Log)
 	}
-	if msg = w.latest(h); msg == nil {
+	if !w.holds(h) {
 		return
 	}
 	switch {

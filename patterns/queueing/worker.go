@@ -21,8 +21,9 @@ type Worker struct {
 	ready chan *held
 	room  chan struct{} // holds one when a job has been put down
 
-	mu   sync.Mutex // guards what follows
-	hand map[uint64]*held
+	mu   sync.Mutex       // guards what follows
+	hand map[uint64]*held // by sequence in the stream
+	over bool             // no more is taken
 }
 
 // NewWorker finds or creates the queue. The context bounds this call only.
@@ -65,7 +66,7 @@ func (w *Worker) Run(ctx context.Context, handle Handler) error {
 	done := make(chan struct{})
 	extender.Go(func() { w.extend(ctx, done, cancel) })
 	err := w.take(ctx)
-	close(w.ready)
+	w.close()
 	hands.Wait()
 	close(done)
 	extender.Wait()
