@@ -3,13 +3,11 @@
 //
 // # Intent
 //
-// Share a stream of jobs among interchangeable workers, so that each job is one
-// worker's, and whoever sent it need not know which.
+// Share jobs among workers that are all alike; whoever sends one need not know whose it is.
 //
 // # Forces
 //
-//   - A worker that dies cannot hand its job back; only its silence tells, and a
-//     slow worker is silent too.
+//   - A dead worker hands nothing back; its silence tells, but the slow are silent too.
 //   - A job that can never succeed must not be tried for ever, nor may it vanish.
 //   - Jobs fetched ahead save round trips and make other workers idle.
 //
@@ -32,9 +30,9 @@
 //     at least once or has failed (TestSweep, TestSweepFindsAckFirst). A dead worker's
 //     job is another's after AckWait (TestWorker/the_job_of_a_worker_that_died); a slow
 //     one's stays its own, as do those it fetched ahead (TestWorker).
-//   - A work queue does not promise once: a worker that dies between effect and ack
-//     leaves the job to be done again (TestNotPromised/a_work_queue). Only the effect
-//     can prevent that, by the id of the job.
+//   - A work queue does not promise once: the job of a worker that dies between effect
+//     and ack is done again (TestNotPromised/a_work_queue). Only the effect can prevent
+//     that, by the id of the job.
 //   - A failing job is tried again at doubled intervals, and has failed after its
 //     tries, poison after one, workers that all died included (TestWorker). Check
 //     tells, and FAILED keeps it (TestFailed, TestFailureNotLost). A try is a
@@ -55,10 +53,9 @@
 //
 // # Related patterns
 //
-// requestreply answers through a queue group. pubsub gives everyone a copy.
+// requestreply answers through a queue group; pubsub gives everyone a copy.
 //
 // # Also known as
 //
-// Point-to-Point Channel, Competing Consumers (EIP); task queue, job queue, worker
-// pool, load balancer.
+// Point-to-Point Channel, Competing Consumers; task queue, worker pool, load balancer.
 package queueing
