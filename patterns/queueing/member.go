@@ -1,6 +1,7 @@
 package queueing
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,10 +35,12 @@ func Offer(ctx context.Context, nc *nats.Conn, queue, id string, msg *nats.Msg) 
 // Member is one worker of a queue group: the server gives each job to one of the
 // members, whether or not it is busy.
 type Member struct {
-	cfg Config
-	nc  *nats.Conn
-	sub *nats.Subscription
-	ran atomic.Bool
+	cfg    Config
+	sub    *nats.Subscription
+	ran    atomic.Bool
+	take   func(*nats.Msg) // set before begun is closed
+	begun  chan struct{}
+	closed chan struct{} // no more jobs come
 }
 
 // NewMember joins the group: once it returns, jobs come this way, and Run must be
@@ -47,23 +50,30 @@ func NewMember(ctx context.Context, nc *nats.Conn, queue string, cfg Config) (*M
 	if err == nil {
 		err = checkID(queue)
 	}
-	if err == nil && (cfg.Priority > 0 || cfg.Ahead > 0) {
-		err = fmt.Errorf("%w: Priority and Ahead are of the work queue", ErrConfig)
+	if err == nil && cfg.Priority > 0 {
+		err = fmt.Errorf("%w: Priority is of the work queue", ErrConfig)
 	}
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	sub, err := nc.QueueSubscribeSync("offers."+queue+".*", queue)
+	m := &Member{cfg: cfg, begun: make(chan struct{}), closed: make(chan struct{})}
+	m.sub, err = nc.QueueSubscribe("offers."+queue+".*", queue, func(msg *nats.Msg) { <-m.begun; m.take(msg) })
+	if err == nil {
+		m.sub.SetClosedHandler(func(string) { close(m.closed) })
+		err = m.sub.SetPendingLimits(cfg.InHand+cmp.Or(cfg.Ahead, nats.DefaultSubPendingMsgsLimit), nats.DefaultSubPendingBytesLimit)
+	}
 	if err == nil {
 		err = errors.Join(nc.FlushWithContext(ctx), ctx.Err()) // a flush may win a race against an ended ctx
 	}
 	if err != nil {
-		_ = sub.Unsubscribe() // whatever it says, this sub is of no more use
+		_ = m.sub.Unsubscribe() // whatever it says, this sub is of no more use
+		m.take = func(*nats.Msg) {}
+		close(m.begun)
 		return nil, fmt.Errorf("queueing: join %s: %w", queue, err)
 	}
-	return &Member{cfg: cfg, nc: nc, sub: sub}, nil
+	return m, nil
 }
 
 // Run calls handle for each job, cfg.InHand at a time. When ctx ends it takes
@@ -77,41 +87,55 @@ func (m *Member) Run(ctx context.Context, handle Handler) error {
 	if m.ran.Swap(true) {
 		return ErrTwice
 	}
-	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer cancel(nil)
-	defer context.AfterFunc(ctx, func() {
-		_ = m.sub.Drain() // fails if there is nothing to take leave of
-		grace := time.AfterFunc(m.cfg.Grace, func() { cancel(context.DeadlineExceeded) })
-		context.AfterFunc(work, func() { grace.Stop() })
-	})()
-	var hands sync.WaitGroup
-	errs := make([]error, m.cfg.InHand)
-	for i := range errs {
-		hands.Go(func() { errs[i] = m.work(work, handle) })
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	var busy sync.WaitGroup
+	hands, lost := make(chan struct{}, m.cfg.InHand), 0
+	m.take = func(msg *nats.Msg) {
+		switch {
+		case work.Err() != nil:
+			lost++
+		case m.cfg.InHand == 1:
+			m.do(work, handle, msg)
+		default:
+			hands <- struct{}{}
+			busy.Go(func() { m.do(work, handle, msg); <-hands })
+		}
 	}
-	hands.Wait()
-	if n, _, err := m.sub.Pending(); err == nil && n > 0 {
-		m.cfg.Log.Warn("queueing: stopped with jobs unhandled", "subject", m.sub.Subject, "jobs", n)
+	slow := m.sub.StatusChanged(nats.SubscriptionSlowConsumer)
+	close(m.begun)
+	done := make(chan struct{})
+	go func() { <-m.closed; busy.Wait(); close(done) }()
+	var grace <-chan time.Time
+	for stop, open := ctx.Done(), true; open; {
+		select {
+		case <-stop:
+			_ = m.sub.Drain() // fails if there is nothing to take leave of
+			stop, grace = nil, time.After(m.cfg.Grace)
+		case <-grace:
+			cancel()
+		case _, ok := <-slow:
+			if !ok {
+				slow = nil
+				continue
+			}
+			dropped, _ := m.sub.Dropped()
+			m.cfg.Log.Warn("queueing: too slow, jobs are dropped", "subject", m.sub.Subject, "so far", dropped)
+		case <-done:
+			open = false
+		}
+	}
+	if lost > 0 {
+		m.cfg.Log.Warn("queueing: stopped with jobs undone", "subject", m.sub.Subject, "jobs", lost)
 	}
 	if ctx.Err() != nil {
 		return nil
 	}
-	return fmt.Errorf("queueing: group %s: %w", m.sub.Queue, errs[0])
+	return fmt.Errorf("queueing: group %s: %w", m.sub.Queue, nats.ErrConnectionClosed)
 }
 
-func (m *Member) work(ctx context.Context, handle Handler) error {
-	for {
-		msg, err := m.sub.NextMsgWithContext(ctx)
-		if errors.Is(err, nats.ErrSlowConsumer) {
-			dropped, _ := m.sub.Dropped()
-			m.cfg.Log.Warn("queueing: jobs dropped", "subject", m.sub.Subject, "so far", dropped)
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if err := call(ctx, handle, msg, m.cfg.Log); err != nil {
-			m.cfg.Log.Error("queueing: job failed", "subject", msg.Subject, "err", err)
-		}
+func (m *Member) do(ctx context.Context, handle Handler, msg *nats.Msg) {
+	if err := call(ctx, handle, msg, m.cfg.Log); err != nil {
+		m.cfg.Log.Error("queueing: job failed", "subject", msg.Subject, "err", err)
 	}
 }

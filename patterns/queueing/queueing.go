@@ -43,7 +43,7 @@ type Handler func(ctx context.Context, msg *nats.Msg) error
 // of the work queue only.
 type Config struct {
 	InHand   int           // jobs handled at once, by this worker; 1 if zero
-	Ahead    int           // WQ: jobs fetched beyond those, for jobs shorter than a round trip; none if zero
+	Ahead    int           // jobs beyond those: fetched by a Worker, for jobs shorter than a round trip, none if zero; buffered by a Member before it drops any, 500,000 if zero
 	InFlight int           // WQ: jobs out with all workers, those between two tries included; 1000 if zero
 	AckWait  time.Duration // WQ: silence after which a worker's job goes to another; 30s if zero
 	Tries    int           // WQ: deliveries before a job has failed; 5 if zero
