@@ -16,7 +16,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/queueing"
 )
 
-const jobs = 40_000
+const jobs = 25_000
 
 // until returns a channel that is closed when f has been called n times.
 func until(n int64) (f func(), done chan struct{}) {
@@ -41,15 +41,17 @@ func filled(b *testing.B) (js jetstream.JetStream, stop func()) {
 	for i := range jobs {
 		_, err := js.PublishAsync(fmt.Sprint("jobs.bench.", i), data)
 		require.NoError(b, err)
+		if i%2000 == 1999 {
+			<-js.PublishAsyncComplete()
+		}
 	}
-	<-js.PublishAsyncComplete()
 	return js, s.Stop
 }
 
 // The work: every job of a full queue is taken, handled and acked, 1,000 at most
 // on the way.
 func BenchmarkWorkQueue(b *testing.B) {
-	ratio.Bar{Pattern: "queueing", Metric: "work queue beside Consume+Ack", AtLeast: 0.9}.Compare(b,
+	ratio.Bar{Pattern: "queueing", Metric: "work queue beside Consume+Ack", AtLeast: 0.9, Pairs: 11}.Compare(b,
 		func(b *testing.B) time.Duration {
 			js, stop := filled(b)
 			defer stop()
@@ -105,7 +107,7 @@ func BenchmarkQueueGroup(b *testing.B) {
 	}
 	bursts := func(b *testing.B) time.Duration {
 		start := time.Now()
-		for range 3 {
+		for range 5 {
 			for range jobs {
 				require.NoError(b, client.Publish("offers.bench.1", data))
 			}
