@@ -1,0 +1,2 @@
+// Package eventstore
+package eventstore
