@@ -1,0 +1,247 @@
+package eventstore_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/natspatterns/catalog/internal/natstest"
+	"github.com/natspatterns/catalog/patterns/eventstore"
+)
+
+var histories = flag.Uint64("histories", 12, "fault histories to go through")
+
+// client is a writer's store and its own connection.
+type client struct {
+	*eventstore.Store
+	js jetstream.JetStream
+}
+
+// appender is Append, or a twin of it with a bug.
+type appender func(s client, ctx context.Context, id string, at eventstore.Version, events ...eventstore.Event) (eventstore.Version, error)
+
+// acked is an append that was confirmed to a writer.
+type acked struct {
+	entity string
+	from   uint64 // the version of the first
+	ids    []string
+}
+
+// Histories of three writers to two entities, while lines are cut and slow and the
+// server restarts: what is acknowledged is there, once, at its version, and a
+// subscriber is told all of it in order.
+func TestFaults(t *testing.T) {
+	for seed := range *histories {
+		if err := simulate(t, seed, client.Append); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+	}
+}
+
+// The check of TestFaults sees the bugs it is there for.
+func TestFaultsTwins(t *testing.T) {
+	for name, twin := range map[string]appender{
+		"reading the version, comparing, writing": func(s client, ctx context.Context, id string, at eventstore.Version, events ...eventstore.Event) (eventstore.Version, error) {
+			_, actual, err := read(ctx, s.Store, id)
+			if err != nil || actual != at {
+				return actual, errors.Join(err, &eventstore.Conflict{Actual: actual})
+			}
+			for _, e := range events {
+				at.N++
+				ack, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: fmt.Sprintf("accounts.event.%s.%d.%s", id, at.N, e.Type), Header: nats.Header{"Event-Id": {e.ID}}})
+				if err != nil {
+					return at, err
+				}
+				at.Seq = ack.Sequence
+			}
+			return at, nil
+		},
+		"a retry that is a new append": func(s client, ctx context.Context, id string, at eventstore.Version, events ...eventstore.Event) (eventstore.Version, error) {
+			for {
+				try, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+				v, err := s.Append(try, id, at, events...)
+				cancel()
+				if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+					return v, err
+				}
+				if _, at, err = read(ctx, s.Store, id); err != nil { // "at" is where it is now
+					return v, err
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for seed := range uint64(60) {
+				if err := simulate(t, seed, twin); err != nil {
+					first, _, _ := strings.Cut(err.Error(), "\n")
+					t.Logf("caught: seed %d: %s", seed, first)
+					return
+				}
+			}
+			t.Fatal("not caught")
+		})
+	}
+}
+
+func read(ctx context.Context, s *eventstore.Store, id string) (all []eventstore.Event, v eventstore.Version, err error) {
+	for e, err := range s.Load(ctx, id, eventstore.Version{}) {
+		if err != nil {
+			return nil, v, err
+		}
+		all, v = append(all, e), e.Version
+	}
+	return all, v, nil
+}
+
+func simulate(t *testing.T, seed uint64, do appender) (broken error) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+		defer cancel()
+		cfg := eventstore.Config{Try: time.Second, Storage: jetstream.MemoryStorage} // fast: every batch on file is an fsync
+		if seed%4 == 0 {
+			cfg.Storage = jetstream.FileStorage
+		}
+		var stores []client
+		for i := range 4 {
+			js := s.JetStream(fmt.Sprint("line-", i))
+			store, err := eventstore.New(ctx, js, "accounts", cfg)
+			require.NoError(t, err)
+			stores = append(stores, client{store, js})
+		}
+		sub, err := stores[3].Subscribe(ctx, eventstore.Feed{Durable: "check", AckWait: time.Second})
+		require.NoError(t, err)
+		var wg sync.WaitGroup
+		heard, stop := context.WithTimeout(t.Context(), 20*time.Second)
+		defer stop()
+		told := map[string][]eventstore.Event{}
+		var subErr error
+		wg.Go(func() {
+			subErr = sub.Run(heard, func(_ context.Context, e eventstore.Event) error {
+				if all := told[e.Entity]; len(all) == 0 || all[len(all)-1].Version != e.Version { // it may come twice
+					told[e.Entity] = append(all, e)
+				}
+				return nil
+			})
+		})
+		wg.Go(func() { torment(ctx, s, rand.New(rand.NewPCG(seed, 0)), cfg.Storage == jetstream.FileStorage) })
+		done := make([][]acked, 3)
+		for w := range done {
+			wg.Go(func() { done[w] = write(ctx, w, stores[w], rand.New(rand.NewPCG(seed, uint64(w)+1)), do) })
+		}
+		wg.Wait()
+		broken = subErr
+		var all []acked
+		for _, d := range done {
+			all = append(all, d...)
+		}
+		broken = errors.Join(broken, verify(t.Context(), stores[3].Store, all, told))
+	})
+	return broken
+}
+
+// torment cuts, slows and restarts for as long as ctx lasts, then heals.
+func torment(ctx context.Context, s *natstest.Server, r *rand.Rand, restart bool) {
+	for ctx.Err() == nil {
+		line := s.Line(fmt.Sprint("line-", r.IntN(4)))
+		switch r.IntN(6) {
+		case 0, 1:
+			line.Cut()
+		case 2:
+			line.Down()
+			time.Sleep(time.Duration(r.IntN(800)) * time.Millisecond)
+			line.Up()
+		case 3, 4:
+			line.Delay(time.Duration(r.IntN(700)) * time.Millisecond)
+		case 5:
+			if !restart {
+				continue
+			}
+			// half a batch may be there; a server stopped while it commits one leaves goroutines behind
+			for i := range 4 {
+				s.Line(fmt.Sprint("line-", i)).Down()
+			}
+			time.Sleep(50 * time.Millisecond)
+			s.Stop()
+			time.Sleep(time.Duration(r.IntN(300)) * time.Millisecond)
+			if err := s.Start(); err != nil {
+				panic(err)
+			}
+			for i := range 4 {
+				s.Line(fmt.Sprint("line-", i)).Up()
+			}
+		}
+		time.Sleep(time.Duration(100+r.IntN(900)) * time.Millisecond)
+	}
+	for i := range 4 {
+		s.Line(fmt.Sprint("line-", i)).Delay(0)
+	}
+}
+
+func write(ctx context.Context, w int, store client, r *rand.Rand, do appender) (done []acked) {
+	at := map[string]eventstore.Version{}
+	for n := 0; ctx.Err() == nil; n++ {
+		a := acked{entity: fmt.Sprint("account-", r.IntN(2))}
+		var events []eventstore.Event
+		for i := range 1 + r.IntN(3) {
+			e, err := eventstore.NewEvent(fmt.Sprintf("w%d-%d-%d", w, n, i), "deposited", nil)
+			if err != nil {
+				panic(err)
+			}
+			a.ids, events = append(a.ids, e.ID), append(events, e)
+		}
+		for ctx.Err() == nil { // until it is known how it ended
+			try, cancel := context.WithTimeout(ctx, 1500*time.Millisecond)
+			a.from = at[a.entity].N + 1
+			v, err := do(store, try, a.entity, at[a.entity], events...)
+			cancel()
+			var c *eventstore.Conflict
+			if errors.As(err, &c) {
+				at[a.entity] = c.Actual
+				break
+			}
+			if err == nil {
+				a.from, at[a.entity] = v.N-uint64(len(events))+1, v
+				done = append(done, a)
+				break
+			}
+		}
+		time.Sleep(time.Duration(r.IntN(200)) * time.Millisecond)
+	}
+	return done
+}
+
+func verify(ctx context.Context, store *eventstore.Store, done []acked, told map[string][]eventstore.Event) error {
+	var errs []error
+	for _, entity := range []string{"account-0", "account-1"} {
+		all, _, err := read(ctx, store, entity) // which fails if the versions have a gap
+		errs = append(errs, err)
+		seen := map[string]uint64{}
+		for _, e := range all {
+			if seen[e.ID] > 0 {
+				errs = append(errs, fmt.Errorf("%s is stored twice, as %d and %d", e.ID, seen[e.ID], e.Version.N))
+			}
+			seen[e.ID] = e.Version.N
+		}
+		for _, a := range done {
+			for i, id := range a.ids {
+				if a.entity == entity && seen[id] != a.from+uint64(i) {
+					errs = append(errs, fmt.Errorf("%s was acknowledged as %d and is %d", id, a.from+uint64(i), seen[id]))
+				}
+			}
+		}
+		if fmt.Sprint(all) != fmt.Sprint(told[entity]) {
+			errs = append(errs, fmt.Errorf("%s: %d events stored, %d told", entity, len(all), len(told[entity])))
+		}
+	}
+	return errors.Join(errs...)
+}
