@@ -32,7 +32,7 @@ var (
 type Config struct {
 	Replicas int                   // of the stream; 1 if zero
 	Storage  jetstream.StorageType // of the stream; file if zero
-	Bind     bool                  // never create the stream
+	Bind     bool                  // never create the stream, nor a durable
 	Metadata map[string]string     // put on what New creates
 	Try      time.Duration         // how long one try of a call waits for its answer; 2s if zero
 	Log      *slog.Logger          // what a Subscription skips or tries again; discarded if nil

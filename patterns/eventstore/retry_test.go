@@ -1,0 +1,85 @@
+package eventstore_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/natspatterns/catalog/internal/natstest"
+	"github.com/natspatterns/catalog/patterns/eventstore"
+)
+
+// The append is stored and its writer does not learn of it: whenever it tries
+// again, an hour later as well, it is told that all is done.
+func TestLostAck(t *testing.T) {
+	for _, n := range []int{1, 3} {
+		for _, later := range []time.Duration{0, time.Hour} {
+			t.Run(fmt.Sprintf("%d events, tried again %v later", n, later), func(t *testing.T) {
+				natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+					store := open(t, s.JetStream("writer"))
+					batch := numbered(t, "e", n)
+					s.Line("writer").Delay(300 * time.Millisecond)
+					ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+					if n == 1 {
+						cancel()
+						ctx, cancel = context.WithTimeout(t.Context(), 100*time.Millisecond)
+					}
+					defer cancel()
+					_, err := store.Append(ctx, "ann", eventstore.Version{}, batch...)
+					require.ErrorIs(t, err, context.DeadlineExceeded)
+					require.ErrorContains(t, err, "try again with the same events")
+					s.Line("writer").Delay(0)
+					time.Sleep(500*time.Millisecond + later)
+					got, stored := history(t, t.Context(), store, "ann", eventstore.Version{})
+					require.Len(t, got, n)
+					v, err := store.Append(t.Context(), "ann", eventstore.Version{}, batch...)
+					require.NoError(t, err)
+					require.Equal(t, stored, v)
+				})
+			})
+		}
+	}
+}
+
+// Append rides out a cut and a restart by itself, within its context.
+func TestRestart(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		store, err := eventstore.New(t.Context(), s.JetStream("writer"), "accounts", eventstore.Config{})
+		require.NoError(t, err)
+		v, err := store.Append(t.Context(), "ann", eventstore.Version{}, events(t, "a")...)
+		require.NoError(t, err)
+		s.Stop()
+		time.AfterFunc(5*time.Second, func() {
+			if err := s.Start(); err != nil {
+				panic(err)
+			}
+		})
+		start := time.Now()
+		v, err = store.Append(t.Context(), "ann", v, events(t, "b", "c")...)
+		require.NoError(t, err)
+		require.EqualValues(t, 3, v.N)
+		require.Less(t, time.Since(start), 8*time.Second)
+		s.Line("writer").Down()
+		time.AfterFunc(5*time.Second, s.Line("writer").Up)
+		got, _ := history(t, t.Context(), store, "ann", eventstore.Version{})
+		require.Equal(t, []string{"a@1", "b@2", "c@3"}, got)
+	})
+}
+
+// Load tells of a hole instead of skipping it.
+func TestGap(t *testing.T) {
+	ctx, js := t.Context(), natstest.Start(t).JetStream("test")
+	store := open(t, js)
+	_, err := store.Append(ctx, "ann", eventstore.Version{}, events(t, "a", "b", "c")...)
+	require.NoError(t, err)
+	s, err := js.Stream(ctx, "ACCOUNTS")
+	require.NoError(t, err)
+	require.NoError(t, s.Purge(ctx, jetstream.WithPurgeSubject("accounts.event.ann.2.*")))
+	_, _, err = read(ctx, store, "ann")
+	require.ErrorIs(t, err, eventstore.ErrGap)
+	require.ErrorContains(t, err, "ann goes from version 1 to 3")
+}
