@@ -22,7 +22,7 @@ type Conflict struct {
 }
 
 func (c *Conflict) Error() string {
-	return fmt.Sprintf("eventstore: %s is at version %d, not %d", c.Entity, c.Actual.N, c.Expected.N)
+	return fmt.Sprintf("%s is at version %d, not %d", c.Entity, c.Actual.N, c.Expected.N)
 }
 
 const (
@@ -41,22 +41,13 @@ func (s *Store) Append(ctx context.Context, id string, at Version, events ...Eve
 	if err != nil {
 		return Version{}, err
 	}
+	now, err := s.try(ctx, id, at, events, msgs)
+	if err == nil {
+		return now, nil
+	}
 	ctx, cancel := patient(ctx)
 	defer cancel()
 	for wait := 4 * time.Millisecond; ; wait = min(2*wait, 256*time.Millisecond) {
-		try, done := context.WithTimeout(ctx, s.cfg.Try)
-		seq, err := s.publish(try, msgs)
-		var now Version
-		switch {
-		case err == nil:
-			now = Version{at.N + uint64(len(events)), seq}
-		case isConflict(err):
-			now, err = s.settle(try, id, at, events)
-		}
-		done()
-		if err == nil {
-			return now, nil
-		}
 		if err := s.hopeless(ctx, err); err != nil {
 			return Version{}, edge(err, "append to "+id)
 		}
@@ -65,7 +56,20 @@ func (s *Store) Append(ctx context.Context, id string, at Version, events ...Eve
 			return Version{}, fmt.Errorf("eventstore: append to %s: %w, after %w; try again with the same events", id, ctx.Err(), err)
 		case <-time.After(wait/2 + rand.N(wait)):
 		}
+		if now, err = s.try(ctx, id, at, events, msgs); err == nil {
+			return now, nil
+		}
 	}
+}
+
+func (s *Store) try(ctx context.Context, id string, at Version, events []Event, msgs []*nats.Msg) (Version, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Try)
+	defer cancel()
+	seq, err := s.publish(ctx, msgs)
+	if isConflict(err) {
+		return s.settle(ctx, id, at, events)
+	}
+	return Version{at.N + uint64(len(events)), seq}, err
 }
 
 func (s *Store) messages(id string, at Version, events []Event) ([]*nats.Msg, error) {
@@ -192,7 +196,7 @@ func (s *Store) hopeless(ctx context.Context, err error) error {
 
 func isConflict(err error) bool {
 	var api *jetstream.APIError
-	return errors.As(err, &api) && (api.ErrorCode == 10071 || api.ErrorCode == 10164)
+	return err != nil && errors.As(err, &api) && (api.ErrorCode == 10071 || api.ErrorCode == 10164)
 }
 
 func patient(ctx context.Context) (context.Context, context.CancelFunc) {

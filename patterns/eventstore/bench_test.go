@@ -1,7 +1,6 @@
 package eventstore_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -23,55 +22,118 @@ type moved struct {
 	By int    `json:"by"`
 }
 
-// plain stores one event with nats.go alone, under the same condition.
-func plain(b *testing.B, js jetstream.JetStream, id string, n, seq uint64) uint64 {
-	data, err := json.Marshal(moved{"dock", int(n)})
-	require.NoError(b, err)
-	m := &nats.Msg{Subject: "parcels.event." + id + "." + strconv.FormatUint(n, 10) + ".moved", Data: data, Header: nats.Header{
-		"Event-Id": {"e-" + strconv.FormatUint(n, 10)},
-	}}
-	ack, err := js.PublishMsg(b.Context(), m, jetstream.WithExpectLastSequenceForSubject(seq, "parcels.event."+id+".>"))
-	require.NoError(b, err)
-	return ack.Sequence
+// yard is a store of parcels to measure.
+type yard struct {
+	js    jetstream.JetStream
+	store *eventstore.Store
+	n     int // parcels so far
 }
 
-func event(tb testing.TB, n uint64) eventstore.Event {
-	e, err := eventstore.NewEvent("e-"+strconv.FormatUint(n, 10), "moved", moved{"dock", int(n)})
-	require.NoError(tb, err)
-	return e
+func newYard(b *testing.B, nc *nats.Conn, cfg eventstore.Config) *yard {
+	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(4096))
+	require.NoError(b, err)
+	store, err := eventstore.New(b.Context(), js, "parcels", cfg)
+	require.NoError(b, err)
+	return &yard{js: js, store: store}
+}
+
+// plain stores ten events each of so many parcels, one by one and each on condition
+// of the one before, with nats.go alone.
+func (y *yard) plain(b *testing.B, parcels int) time.Duration {
+	start := time.Now()
+	for range parcels {
+		y.n++
+		prefix, last := fmt.Sprintf("parcels.event.p-%d.", y.n), uint64(0)
+		for n := range 10 {
+			data, err := json.Marshal(moved{"dock", n})
+			require.NoError(b, err)
+			m := &nats.Msg{Subject: prefix + strconv.Itoa(n+1) + ".moved", Data: data, Header: nats.Header{"Event-Id": {"e-" + strconv.Itoa(n)}}}
+			ack, err := y.js.PublishMsg(b.Context(), m, jetstream.WithExpectLastSequenceForSubject(last, prefix+">"))
+			require.NoError(b, err)
+			last = ack.Sequence
+		}
+	}
+	return time.Since(start)
+}
+
+// ours stores as many events, by size at once.
+func (y *yard) ours(b *testing.B, events, entity, size int) time.Duration {
+	start := time.Now()
+	for range events / entity {
+		y.n++
+		var v eventstore.Version
+		for range entity / size {
+			batch := make([]eventstore.Event, size)
+			for i := range batch {
+				var err error
+				batch[i], err = eventstore.NewEvent("e-"+strconv.Itoa(i), "moved", moved{"dock", i})
+				require.NoError(b, err)
+			}
+			var err error
+			v, err = y.store.Append(b.Context(), fmt.Sprint("p-", y.n), v, batch...)
+			require.NoError(b, err)
+		}
+	}
+	return time.Since(start)
+}
+
+func BenchmarkAppend(b *testing.B) {
+	nc, err := nats.Connect(natstest.Listen(b).ClientURL()) // over TCP, as it is in life
+	require.NoError(b, err)
+	defer nc.Close()
+	y := newYard(b, nc, eventstore.Config{})
+	ratio.Bar{Pattern: "eventstore", Metric: "append beside plain conditional publish", AtLeast: 0.9, Pairs: 15}.Compare(b,
+		func(b *testing.B) time.Duration { return y.plain(b, 300) },
+		func(b *testing.B) time.Duration { return y.ours(b, 3000, 10, 1) })
+}
+
+// A hundred events in one batch, per event, beside as many appended one by one.
+func BenchmarkBatch(b *testing.B) {
+	b.Run("memory", func(b *testing.B) {
+		batches(b, natstest.Start(b).Connect("bench"), eventstore.Config{Storage: jetstream.MemoryStorage}, "memory", 4, 5000)
+	})
+	b.Run("R3", func(b *testing.B) {
+		batches(b, natstest.NewCluster(b).Connect("bench"), eventstore.Config{Replicas: 3}, "R3", 8, 1000)
+	})
+	b.Run("file", func(b *testing.B) { // atomicity is bought here, not speed
+		batches(b, natstest.Start(b).Connect("bench"), eventstore.Config{}, "R1 file", 0.1, 2000)
+	})
+}
+
+func batches(b *testing.B, nc *nats.Conn, cfg eventstore.Config, where string, bar float64, events int) {
+	y := newYard(b, nc, cfg)
+	ratio.Bar{Pattern: "eventstore", Metric: "batch of 100 beside single appends, " + where, AtLeast: bar}.Compare(b,
+		func(b *testing.B) time.Duration { return y.ours(b, events, 10, 1) },
+		func(b *testing.B) time.Duration { return y.ours(b, events, 100, 100) })
 }
 
 // fill brings a store from one size to another, fast. Every entity has ten events,
 // as far from each other as can be.
-func fill(b *testing.B, js jetstream.JetStream, from, to int) {
+func (y *yard) fill(b *testing.B, from, to int) {
 	entities := (to - from) / 10
 	for i := range to - from {
 		n := i / entities
-		_, err := js.PublishMsgAsync(&nats.Msg{
+		_, err := y.js.PublishMsgAsync(&nats.Msg{
 			Subject: fmt.Sprintf("parcels.event.p-%d.%d.moved", from/10+i%entities, n+1), Data: []byte(`{"to":"dock","by":1}`),
 			Header: nats.Header{"Event-Id": {"e-" + strconv.Itoa(n)}},
-		}, jetstream.WithStallWait(time.Second))
+		}, jetstream.WithStallWait(5*time.Second))
 		require.NoError(b, err)
 	}
-	<-js.PublishAsyncComplete()
+	<-y.js.PublishAsyncComplete()
 }
 
 func BenchmarkLoad(b *testing.B) {
 	if b.N > 1 {
 		return
 	}
-	js, err := jetstream.New(natstest.Start(b).Connect("bench"), jetstream.WithPublishAsyncMaxPending(4096))
-	require.NoError(b, err)
-	store, err := eventstore.New(b.Context(), js, "parcels", eventstore.Config{})
-	require.NoError(b, err)
-	had := 0
+	y, had := newYard(b, natstest.Start(b).Connect("bench"), eventstore.Config{}), 0
 	for _, size := range []int{1_000, 100_000, 1_000_000} {
-		fill(b, js, had, size)
+		y.fill(b, had, size)
 		had = size
 		var took []time.Duration
 		for range 501 {
-			id, start, n := fmt.Sprintf("p-%d", rand.IntN(size/10)), time.Now(), 0
-			for e, err := range store.Load(context.Background(), id, eventstore.Version{}) {
+			id, n, start := fmt.Sprint("p-", rand.IntN(size/10)), 0, time.Now()
+			for e, err := range y.store.Load(b.Context(), id, eventstore.Version{}) {
 				require.NoError(b, err)
 				require.NoError(b, e.Decode(&moved{}))
 				n++
@@ -80,6 +142,7 @@ func BenchmarkLoad(b *testing.B) {
 			require.Equal(b, 10, n)
 		}
 		p50 := ratio.Median(took)
-		ratio.Report(b, "eventstore", fmt.Sprintf("load 10 of %d events, p50", size), p50.Round(time.Microsecond).String(), "< 5ms", p50 < 5*time.Millisecond)
+		ratio.Report(b, "eventstore", fmt.Sprintf("load 10 events, of %d in store, p50", size),
+			p50.Round(time.Microsecond).String(), "< 5ms", p50 < 5*time.Millisecond)
 	}
 }

@@ -40,6 +40,10 @@ func conform(t *testing.T, connect func(t *testing.T, name string) *nats.Conn, c
 		defer cancel()
 		_ = js.DeleteStream(ctx, strings.ToUpper(name)) // the server may not be ours
 	})
+	at := 300
+	if cfg.Storage == jetstream.FileStorage && cfg.Replicas <= 1 {
+		at = 80 // every batch is an fsync there, and 50 are in flight at most on any
+	}
 	for _, tc := range []struct {
 		name string
 		test func(t *testing.T, ctx context.Context, store *eventstore.Store)
@@ -49,7 +53,7 @@ func conform(t *testing.T, connect func(t *testing.T, name string) *nats.Conn, c
 		{"a batch that conflicts leaves nothing", allOrNone},
 		{"an append retried later is done already", retried},
 		{"a thousand events at once, and a history of three pages", long},
-		{"three hundred appends at once all succeed", crowd},
+		{"hundreds of appends at once all succeed", crowd(at)},
 		{"a snapshot spares the events before it", snapshots},
 		{"a tombstone ends a history, erasure leaves only the tombstone", erased},
 		{"a long history erased and begun again is found", begunAgain},
@@ -128,7 +132,7 @@ func conflict(t *testing.T, ctx context.Context, store *eventstore.Store) {
 		require.Equal(t, &eventstore.Conflict{Entity: "two", Expected: at, Actual: v2}, c)
 	}
 	_, err = store.Append(ctx, "never", v1, events(t, "b")...)
-	require.EqualError(t, err, "eventstore: never is at version 0, not 1")
+	require.EqualError(t, err, "eventstore: append to never: never is at version 0, not 1")
 }
 
 func allOrNone(t *testing.T, ctx context.Context, store *eventstore.Store) {
@@ -178,15 +182,19 @@ func long(t *testing.T, ctx context.Context, store *eventstore.Store) {
 	require.Empty(t, got)
 }
 
-func crowd(t *testing.T, ctx context.Context, store *eventstore.Store) {
-	var wg sync.WaitGroup
-	for i := range 300 {
-		wg.Go(func() {
-			_, err := store.Append(ctx, fmt.Sprintf("crowd-%d", i), eventstore.Version{}, numbered(t, "e", 3)...)
-			assert.NoError(t, err)
-		})
+func crowd(n int) func(t *testing.T, ctx context.Context, store *eventstore.Store) {
+	return func(t *testing.T, ctx context.Context, store *eventstore.Store) {
+		var wg sync.WaitGroup
+		for i := range n {
+			wg.Go(func() {
+				_, err := store.Append(ctx, fmt.Sprintf("crowd-%d", i), eventstore.Version{}, numbered(t, "e", 3)...)
+				assert.NoError(t, err)
+			})
+		}
+		wg.Wait()
+		for i := range n {
+			got, _ := history(t, ctx, store, fmt.Sprintf("crowd-%d", i), eventstore.Version{})
+			require.Equal(t, []string{"e-0@1", "e-1@2", "e-2@3"}, got)
+		}
 	}
-	wg.Wait()
-	got, _ := history(t, ctx, store, "crowd-299", eventstore.Version{})
-	require.Equal(t, []string{"e-0@1", "e-1@2", "e-2@3"}, got)
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/eventstore"
 )
 
-var histories = flag.Uint64("histories", 8, "fault histories to go through")
+var histories = flag.Uint64("histories", 6, "fault histories to go through")
 
 // client is a writer's store and its own connection.
 type client struct {

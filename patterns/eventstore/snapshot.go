@@ -35,7 +35,7 @@ func (s *Store) SaveSnapshot(ctx context.Context, id string, at Version, state a
 	if isConflict(err) {
 		var head Event
 		if head, err = s.leader(ctx, getRequest{LastFor: s.events(id)}); err == nil {
-			return &Conflict{id, at, head.Version}
+			err = &Conflict{id, at, head.Version}
 		}
 	}
 	return edge(err, "save the snapshot of "+id)

@@ -1,0 +1,49 @@
+package eventstore_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/natspatterns/catalog/internal/natstest"
+	"github.com/natspatterns/catalog/patterns/eventstore"
+)
+
+// All of it holds on three replicas, and a writer rides out the end of the server
+// that leads them.
+func TestCluster(t *testing.T) {
+	c := natstest.NewCluster(t)
+	conform(t, func(_ *testing.T, name string) *nats.Conn { return c.Connect(name) }, eventstore.Config{Replicas: 3})
+
+	js := natstest.JetStream(t, c.Connect("writer"))
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	defer cancel()
+	store, err := eventstore.New(ctx, js, "accounts", eventstore.Config{Replicas: 3})
+	require.NoError(t, err)
+	var v eventstore.Version
+	var want []string
+	for i := range 90 {
+		if i == 30 {
+			leader := c.Leader(js, "ACCOUNTS")
+			gone := make(chan struct{})
+			go func() { leader.Stop(); close(gone) }()
+			defer func() { <-gone; require.NoError(t, leader.Start()) }()
+		}
+		batch := numbered(t, fmt.Sprint("e-", i), 1+i%3)
+		v, err = store.Append(ctx, "ann", v, batch...)
+		require.NoError(t, err)
+		for _, e := range batch {
+			want = append(want, fmt.Sprintf("%s@%d", e.ID, len(want)+1))
+		}
+	}
+	natstest.Eventually(t, 10*time.Second, func(ctx context.Context) error { // a replica may lag
+		if got, _ := history(t, ctx, store, "ann", eventstore.Version{}); fmt.Sprint(got) != fmt.Sprint(want) {
+			return fmt.Errorf("got %v, want %v", got, want)
+		}
+		return nil
+	})
+}
