@@ -2,6 +2,7 @@ package eventstore
 
 import (
 	"context"
+	cryptorand "crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,7 +12,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/nats-io/nuid"
 )
 
 // Conflict says that an entity is not in the state an Append was decided on. Load
@@ -109,7 +109,7 @@ func (s *Store) publish(ctx context.Context, msgs []*nats.Msg) (uint64, error) {
 		}
 		return ack.Sequence, nil
 	}
-	nc, batch := s.js.Conn(), nuid.Next()
+	nc, batch := s.js.Conn(), cryptorand.Text()
 	for i, m := range msgs {
 		m.Header.Set("Nats-Batch-Id", batch)
 		m.Header.Set("Nats-Batch-Sequence", strconv.Itoa(i+1))
@@ -155,10 +155,11 @@ func (s *Store) settle(ctx context.Context, id string, at Version, events []Even
 	if head.Version.Seq == at.Seq {
 		return Version{}, errInProcess
 	}
-	n := uint64(len(events))
-	last, err := s.leader(ctx, getRequest{LastFor: s.nth(id, at.N+n)})
-	if err != nil {
-		return Version{}, err
+	n, last := uint64(len(events)), head
+	if head.Version.N != at.N+n {
+		if last, err = s.leader(ctx, getRequest{LastFor: s.nth(id, at.N+n)}); err != nil {
+			return Version{}, err
+		}
 	}
 	if last.ID == events[n-1].ID { // with it the others, being stored all or none
 		return last.Version, nil

@@ -4,49 +4,68 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	"strings"
+	"testing"
 	"time"
 
-	"github.com/natspatterns/catalog/internal/natstest"
+	"github.com/nats-io/nats.go"
+
 	"github.com/natspatterns/catalog/patterns/eventstore"
 )
 
-// torment cuts, slows and restarts for as long as ctx lasts, then heals.
-func torment(ctx context.Context, s *natstest.Server, r *rand.Rand, restart bool) {
-	for ctx.Err() == nil {
-		line := s.Line(fmt.Sprint("line-", r.IntN(4)))
-		switch r.IntN(6) {
-		case 0, 1:
-			line.Cut()
-		case 2:
-			line.Down()
-			time.Sleep(time.Duration(r.IntN(800)) * time.Millisecond)
-			line.Up()
-		case 3, 4:
-			line.Delay(time.Duration(r.IntN(700)) * time.Millisecond)
-		case 5:
-			if !restart {
-				continue
+// The check of TestFaults sees the bugs it is there for.
+func TestFaultsTwins(t *testing.T) {
+	for name, twin := range map[string]appender{
+		"reading the version, comparing, writing": func(s client, ctx context.Context, id string, at eventstore.Version, events ...eventstore.Event) (eventstore.Version, error) {
+			_, actual, err := read(ctx, s.Store, id)
+			if err != nil || actual != at {
+				return actual, errors.Join(err, &eventstore.Conflict{Actual: actual})
 			}
-			// half a batch may be there; a server stopped while it commits one leaves goroutines behind
-			for i := range 4 {
-				s.Line(fmt.Sprint("line-", i)).Down()
+			for _, e := range events {
+				at.N++
+				ack, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: fmt.Sprintf("accounts.event.%s.%d.%s", id, at.N, e.Type), Header: nats.Header{"Event-Id": {e.ID}}})
+				if err != nil {
+					return at, err
+				}
+				at.Seq = ack.Sequence
 			}
-			time.Sleep(50 * time.Millisecond)
-			s.Stop()
-			time.Sleep(time.Duration(r.IntN(300)) * time.Millisecond)
-			if err := s.Start(); err != nil {
-				panic(err)
+			return at, nil
+		},
+		"a retry that is a new append": func(s client, ctx context.Context, id string, at eventstore.Version, events ...eventstore.Event) (eventstore.Version, error) {
+			for {
+				try, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+				v, err := s.Append(try, id, at, events...)
+				cancel()
+				if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+					return v, err
+				}
+				if _, at, err = read(ctx, s.Store, id); err != nil { // "at" is where it is now
+					return v, err
+				}
 			}
-			for i := range 4 {
-				s.Line(fmt.Sprint("line-", i)).Up()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for seed := uint64(1); seed < 60; seed++ {
+				if err := simulate(t, seed, twin); err != nil {
+					first, _, _ := strings.Cut(err.Error(), "\n")
+					t.Logf("caught: seed %d: %s", seed, first)
+					return
+				}
 			}
+			t.Fatal("not caught")
+		})
+	}
+}
+
+func read(ctx context.Context, s *eventstore.Store, id string) (all []eventstore.Event, v eventstore.Version, err error) {
+	for e, err := range s.Load(ctx, id, eventstore.Version{}) {
+		if err != nil {
+			return nil, v, err
 		}
-		time.Sleep(time.Duration(100+r.IntN(900)) * time.Millisecond)
+		all, v = append(all, e), e.Version
 	}
-	for i := range 4 {
-		s.Line(fmt.Sprint("line-", i)).Delay(0)
-	}
+	return all, v, nil
 }
 
 func verify(ctx context.Context, store *eventstore.Store, done []acked, told map[string][]eventstore.Event) error {

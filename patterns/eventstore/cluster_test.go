@@ -47,3 +47,22 @@ func TestCluster(t *testing.T) {
 		return nil
 	})
 }
+
+// A replica that is behind serves what it has, from the beginning and without a
+// hole, and the decision made on it is refused.
+func TestStale(t *testing.T) {
+	ctx, js := t.Context(), natstest.Start(t).JetStream("test")
+	store := open(t, js)
+	v1, err := store.Append(ctx, "ann", eventstore.Version{}, events(t, "a")...)
+	require.NoError(t, err)
+	behind, v := history(t, ctx, store, "ann", eventstore.Version{}) // as a replica would serve it, a moment later
+	_, err = store.Append(ctx, "ann", v1, events(t, "b")...)
+	require.NoError(t, err)
+	require.Equal(t, []string{"a@1"}, behind)
+	_, err = store.Append(ctx, "ann", v, events(t, "c")...)
+	var c *eventstore.Conflict
+	require.ErrorAs(t, err, &c)
+	require.EqualValues(t, 2, c.Actual.N)
+	got, _ := history(t, ctx, store, "ann", v)
+	require.Equal(t, []string{"b@2"}, got)
+}

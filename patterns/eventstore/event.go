@@ -1,6 +1,7 @@
 package eventstore
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -8,7 +9,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nuid"
 )
 
 // Deleted is the type of a tombstone. Appending one deletes the entity: its
@@ -16,7 +16,7 @@ import (
 const Deleted = "deleted"
 
 // Version is the state of an entity that an event led to. The zero Version is that
-// of an entity without events. Take it from the store, never make one up.
+// of an entity without events. Take it from the store, never invent one.
 type Version struct {
 	N   uint64 `json:"n"`   // counts the events of the entity, without gaps
 	Seq uint64 `json:"seq"` // where its last event is in the stream; grows, with gaps
@@ -39,7 +39,7 @@ type Event struct {
 func NewEvent(id, kind string, data any) (Event, error) {
 	e := Event{ID: id, Type: kind}
 	if id == "" {
-		e.ID = nuid.Next()
+		e.ID = rand.Text()
 	}
 	if data != nil {
 		var err error
