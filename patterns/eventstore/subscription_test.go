@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -115,6 +116,7 @@ func TestFeedGoesOn(t *testing.T) {
 				time.Sleep(time.Minute)
 				s.Line("reader").Up()
 				time.Sleep(30 * time.Second)
+				synctest.Wait()
 				require.Equal(t, []string{"a", "b"}, got)
 				s.Stop()
 				time.Sleep(10 * time.Second)
