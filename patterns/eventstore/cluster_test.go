@@ -26,12 +26,13 @@ func TestCluster(t *testing.T) {
 	require.NoError(t, err)
 	var v eventstore.Version
 	var want []string
+	var back func()
 	for i := range 90 {
 		if i == 30 {
 			leader := c.Leader(js, "ACCOUNTS")
 			gone := make(chan struct{})
 			go func() { leader.Stop(); close(gone) }()
-			defer func() { <-gone; require.NoError(t, leader.Start()) }()
+			back = func() { <-gone; require.NoError(t, leader.Start()); c.Settled() }
 		}
 		batch := numbered(t, fmt.Sprint("e-", i), 1+i%3)
 		v, err = store.Append(ctx, "ann", v, batch...)
@@ -46,6 +47,40 @@ func TestCluster(t *testing.T) {
 		}
 		return nil
 	})
+
+	back()
+}
+
+// Without a majority nothing is decided, and that is no conflict, not even with
+// oneself. An election takes up to nine seconds: run it with -histories 50 or more.
+func TestNoMajority(t *testing.T) {
+	if *histories < 50 {
+		t.Skip("takes an election; ask for it with -histories 50")
+	}
+	c := natstest.NewCluster(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	defer cancel()
+	js := natstest.JetStream(t, c.Connect("patient"))
+	store, err := eventstore.New(ctx, js, "savings", eventstore.Config{Replicas: 3, Try: 300 * time.Millisecond})
+	require.NoError(t, err)
+	leader := c.Leader(js, "SAVINGS")
+	for _, s := range c.Servers {
+		if s != leader {
+			s.Stop()
+		}
+	}
+	short, stop := context.WithTimeout(ctx, time.Second)
+	defer stop()
+	_, err = store.Append(short, "ann", eventstore.Version{}, events(t, "a")...)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	for _, s := range c.Servers {
+		if s != leader {
+			require.NoError(t, s.Start())
+		}
+	}
+	v, err := store.Append(ctx, "ann", eventstore.Version{}, events(t, "a")...)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, v.N)
 }
 
 // A replica that is behind serves what it has, from the beginning and without a

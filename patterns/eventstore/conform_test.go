@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/natspatterns/catalog/patterns/eventstore"
@@ -96,6 +99,24 @@ func begunAgain(t *testing.T, ctx context.Context, store *eventstore.Store) {
 		require.Len(t, got, 1401)
 		require.Equal(t, last, end)
 	}
+}
+
+func rivals(t *testing.T, ctx context.Context, store *eventstore.Store) {
+	var wg sync.WaitGroup
+	var won atomic.Int32
+	for i := range 30 {
+		wg.Go(func() {
+			_, err := store.Append(ctx, "rivals", eventstore.Version{}, numbered(t, fmt.Sprint("by-", i), 1+i%2)...)
+			var c *eventstore.Conflict
+			if err == nil {
+				won.Add(1)
+			} else if assert.ErrorAs(t, err, &c) {
+				assert.NotZero(t, c.Actual)
+			}
+		})
+	}
+	wg.Wait()
+	require.EqualValues(t, 1, won.Load())
 }
 
 func told(t *testing.T, ctx context.Context, store *eventstore.Store) {

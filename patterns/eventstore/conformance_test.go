@@ -50,6 +50,7 @@ func conform(t *testing.T, connect func(t *testing.T, name string) *nats.Conn, c
 	}{
 		{"one event at a time and many at once make one history", one},
 		{"of two who decide on the same version one is told of the other", conflict},
+		{"of thirty who decide at once one succeeds", rivals},
 		{"a batch that conflicts leaves nothing", allOrNone},
 		{"an append retried later is done already", retried},
 		{"a thousand events at once, and a history of three pages", long},

@@ -160,3 +160,21 @@ func TestFull(t *testing.T) {
 	got, _ := history(t, ctx, store, "ann", eventstore.Version{})
 	require.Equal(t, []string{"a@1", "b@2"}, got)
 }
+
+// A store keeps one snapshot of an entity.
+func TestSnapshotReplaces(t *testing.T) {
+	ctx, js := t.Context(), natstest.Start(t).JetStream("test")
+	store := open(t, js)
+	var v eventstore.Version
+	for _, id := range []string{"a", "b", "c"} {
+		var err error
+		v, err = store.Append(ctx, "ann", v, events(t, id)...)
+		require.NoError(t, err)
+		require.NoError(t, store.SaveSnapshot(ctx, "ann", v, id))
+	}
+	s, err := js.Stream(ctx, "ACCOUNTS")
+	require.NoError(t, err)
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter("accounts.snapshot.>"))
+	require.NoError(t, err)
+	require.Equal(t, map[string]uint64{"accounts.snapshot.ann": 1}, info.State.Subjects)
+}
