@@ -3,6 +3,7 @@ package eventstore_test
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,13 +27,11 @@ func TestCluster(t *testing.T) {
 	require.NoError(t, err)
 	var v eventstore.Version
 	var want []string
-	var back func()
+	var gone sync.WaitGroup
 	for i := range 90 {
 		if i == 30 {
 			leader := c.Leader(js, "ACCOUNTS")
-			gone := make(chan struct{})
-			go func() { leader.Stop(); close(gone) }()
-			back = func() { <-gone; require.NoError(t, leader.Start()) }
+			gone.Go(leader.Stop)
 		}
 		batch := numbered(t, fmt.Sprint("e-", i), 1+i%3)
 		v, err = store.Append(ctx, "ann", v, batch...)
@@ -48,7 +47,7 @@ func TestCluster(t *testing.T) {
 		return nil
 	})
 
-	back()
+	gone.Wait()
 }
 
 // Without a majority nothing is decided, and that is no conflict, not even with
@@ -78,6 +77,7 @@ func TestNoMajority(t *testing.T) {
 			require.NoError(t, s.Start())
 		}
 	}
+	c.Settled()
 	v, err := store.Append(ctx, "ann", eventstore.Version{}, events(t, "a")...)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, v.N)
