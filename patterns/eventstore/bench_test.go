@@ -46,10 +46,14 @@ func (y *yard) plain(b *testing.B, parcels int) time.Duration {
 		prefix, last := fmt.Sprintf("parcels.event.p-%d.", y.n), uint64(0)
 		for n := range 10 {
 			data, err := json.Marshal(moved{"dock", n})
-			require.NoError(b, err)
+			if err != nil {
+				b.Fatal(err)
+			}
 			m := &nats.Msg{Subject: prefix + strconv.Itoa(n+1) + ".moved", Data: data, Header: nats.Header{"Event-Id": {"e-" + strconv.Itoa(n)}}}
 			ack, err := y.js.PublishMsg(b.Context(), m, jetstream.WithExpectLastSequenceForSubject(last, prefix+">"))
-			require.NoError(b, err)
+			if err != nil {
+				b.Fatal(err)
+			}
 			last = ack.Sequence
 		}
 	}
@@ -66,22 +70,29 @@ func (y *yard) ours(b *testing.B, events, entity, size int) time.Duration {
 			batch := make([]eventstore.Event, size)
 			for i := range batch {
 				var err error
-				batch[i], err = eventstore.NewEvent("e-"+strconv.Itoa(i), "moved", moved{"dock", i})
-				require.NoError(b, err)
+				if batch[i], err = eventstore.NewEvent("e-"+strconv.Itoa(i), "moved", moved{"dock", i}); err != nil {
+					b.Fatal(err)
+				}
 			}
 			var err error
-			v, err = y.store.Append(b.Context(), fmt.Sprint("p-", y.n), v, batch...)
-			require.NoError(b, err)
+			if v, err = y.store.Append(b.Context(), fmt.Sprint("p-", y.n), v, batch...); err != nil {
+				b.Fatal(err)
+			}
 		}
 	}
 	return time.Since(start)
 }
 
-func BenchmarkAppend(b *testing.B) {
-	nc, err := nats.Connect(natstest.Listen(b).ClientURL()) // over TCP, as it is in life
+// overTCP connects to a server as it is done in life.
+func overTCP(b *testing.B) *nats.Conn {
+	nc, err := nats.Connect(natstest.Listen(b).ClientURL())
 	require.NoError(b, err)
-	defer nc.Close()
-	y := newYard(b, nc, eventstore.Config{})
+	b.Cleanup(nc.Close)
+	return nc
+}
+
+func BenchmarkAppend(b *testing.B) {
+	y := newYard(b, overTCP(b), eventstore.Config{})
 	ratio.Bar{Pattern: "eventstore", Metric: "append beside plain conditional publish", AtLeast: 0.9, Pairs: 15}.Compare(b,
 		func(b *testing.B) time.Duration { return y.plain(b, 300) },
 		func(b *testing.B) time.Duration { return y.ours(b, 3000, 10, 1) })
@@ -90,13 +101,13 @@ func BenchmarkAppend(b *testing.B) {
 // A hundred events in one batch, per event, beside as many appended one by one.
 func BenchmarkBatch(b *testing.B) {
 	b.Run("memory", func(b *testing.B) {
-		batches(b, natstest.Start(b).Connect("bench"), eventstore.Config{Storage: jetstream.MemoryStorage}, "memory", 4, 5000)
+		batches(b, overTCP(b), eventstore.Config{Storage: jetstream.MemoryStorage}, "memory", 4, 5000)
 	})
 	b.Run("R3", func(b *testing.B) {
 		batches(b, natstest.NewCluster(b).Connect("bench"), eventstore.Config{Replicas: 3}, "R3", 8, 1000)
 	})
 	b.Run("file", func(b *testing.B) { // atomicity is bought here, not speed
-		batches(b, natstest.Start(b).Connect("bench"), eventstore.Config{}, "R1 file", 0.1, 2000)
+		batches(b, overTCP(b), eventstore.Config{}, "R1 file", 0.1, 2000)
 	})
 }
 
@@ -143,6 +154,37 @@ func BenchmarkLoad(b *testing.B) {
 		}
 		p50 := ratio.Median(took)
 		ratio.Report(b, "eventstore", fmt.Sprintf("load 10 events, of %d in store, p50", size),
+			p50.Round(time.Microsecond).String(), "< 5ms", p50 < 5*time.Millisecond)
+	}
+}
+
+// The condition of an append costs the server a look at each event of the entity.
+func BenchmarkLongHistory(b *testing.B) {
+	if b.N > 1 {
+		return
+	}
+	y := newYard(b, overTCP(b), eventstore.Config{})
+	var v eventstore.Version
+	for _, size := range []uint64{10, 10_000} {
+		for n := 1; v.N < size; n = min(1000, int(size-v.N)) {
+			batch := make([]eventstore.Event, n)
+			for i := range batch {
+				batch[i] = eventstore.Event{ID: "e", Type: "moved"}
+			}
+			var err error
+			v, err = y.store.Append(b.Context(), "long", v, batch...)
+			require.NoError(b, err)
+		}
+		var took []time.Duration
+		for range 101 {
+			start := time.Now()
+			var err error
+			v, err = y.store.Append(b.Context(), "long", v, eventstore.Event{ID: "one", Type: "moved"})
+			require.NoError(b, err)
+			took = append(took, time.Since(start))
+		}
+		p50 := ratio.Median(took)
+		ratio.Report(b, "eventstore", fmt.Sprintf("append to an entity of %d events, p50", size),
 			p50.Round(time.Microsecond).String(), "< 5ms", p50 < 5*time.Millisecond)
 	}
 }
