@@ -1,0 +1,81 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Bucket returns the configuration of the bucket that New creates. Its keys may
+// have a time to live, by which the lease of a silent controller ends. Needs
+// nats-server 2.11.
+func Bucket(cfg Config) (jetstream.KeyValueConfig, error) {
+	cfg, err := cfg.normal()
+	return jetstream.KeyValueConfig{
+		Bucket: cfg.Bucket, Replicas: cfg.Replicas, Storage: cfg.Storage, Metadata: cfg.Metadata,
+		LimitMarkerTTL: time.Minute, Description: "desired and observed state (controlplane)",
+	}, err
+}
+
+// Provision creates the bucket, or changes one that exists to what cfg says.
+func Provision(ctx context.Context, js jetstream.JetStream, cfg Config) error {
+	want, err := Bucket(cfg)
+	if err != nil {
+		return err
+	}
+	_, err = ask(ctx, func(ctx context.Context) (jetstream.KeyValue, error) { return js.CreateOrUpdateKeyValue(ctx, want) })
+	if err != nil {
+		return fmt.Errorf("controlplane: provision bucket %s: %w", want.Bucket, err)
+	}
+	return nil
+}
+
+// bucket finds the bucket or creates it; one that exists is compared, and never
+// changed.
+func bucket(ctx context.Context, js jetstream.JetStream, cfg Config) (jetstream.KeyValue, error) {
+	find := func(ctx context.Context) (jetstream.KeyValue, error) { return js.KeyValue(ctx, cfg.Bucket) }
+	kv, err := ask(ctx, find)
+	if errors.Is(err, jetstream.ErrBucketNotFound) && !cfg.Bind {
+		want, _ := Bucket(cfg) // cfg is normal already
+		kv, err = ask(ctx, func(ctx context.Context) (jetstream.KeyValue, error) { return js.CreateKeyValue(ctx, want) })
+		if errors.Is(err, jetstream.ErrBucketExists) { // someone else was quicker
+			kv, err = ask(ctx, find)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("controlplane: bucket %s: %w", cfg.Bucket, err)
+	}
+	status, err := ask(ctx, kv.Status)
+	if err == nil && status.LimitMarkerTTL() == 0 {
+		err = fmt.Errorf("%w: its LimitMarkerTTL is 0, so no lease would ever end; Provision changes that", ErrMismatch)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("controlplane: bucket %s: %w", cfg.Bucket, err)
+	}
+	return kv, nil
+}
+
+// ask makes a management call. Its answer can be lost while a cluster elects a
+// leader, and nats.go would then wait for as long as ctx lasts: so each try has
+// 2s, and all of them 10s.
+func ask[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for {
+		try, done := context.WithTimeout(ctx, 2*time.Second)
+		v, err := call(try)
+		done()
+		var api *jetstream.APIError
+		unsettled := errors.As(err, &api) && api.ErrorCode == 10008 // no meta leader yet
+		if ctx.Err() != nil || !unsettled && !errors.Is(err, context.DeadlineExceeded) {
+			return v, err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
