@@ -92,7 +92,7 @@ func (p Play) run(ctx context.Context, f flags, out, errs io.Writer) (err error)
 	if colour(out) {
 		stage.Dim = func(s string) string { return "\x1b[2m" + s + "\x1b[0m" }
 	}
-	stage.Log = slog.New(tint.NewHandler(errs, &tint.Options{TimeFormat: time.TimeOnly, NoColor: !colour(errs)}))
+	stage.Log = slog.New(tint.NewTextHandler(errs, &tint.Options{TimeFormat: time.TimeOnly, NoColor: !colour(errs)}))
 	if to := elsewhere(f.server); to != nil {
 		stage.Connect = to
 		tidy, err := p.prepare(ctx, to, f.only != "")
