@@ -47,9 +47,9 @@ func (s *Subscription) Run(ctx context.Context, h Handler) error {
 		switch {
 		case ctx.Err() != nil:
 			if err == nil && s.feed.Durable != "" {
-				err = m.Nak()
+				_ = m.Nak() // a nak that was lost is an AckWait lost
 			}
-			return nil // a nak that was lost is an AckWait lost
+			return nil
 		case errors.Is(err, jetstream.ErrNoHeartbeat):
 			if err = s.alive(ctx); err == nil {
 				continue
