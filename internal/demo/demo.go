@@ -20,12 +20,14 @@ import (
 // Play is a demo: a short story that a cast of participants acts out over NATS,
 // and that ends by itself.
 type Play struct {
-	Name    string           // as the directory under demos
-	About   string           // what it shows, in a line
-	Lasts   time.Duration    // when it is over, if not all have finished before
-	Streams []string         // every stream it makes; "KV_x" is the bucket x
-	Scene   [2]time.Duration // the part that its diagram shows; all of it if zero
-	Cast    func(*Env) error // gives each participant its part, and returns at once
+	Name    string               // as the directory under demos
+	About   string               // what it shows, in a line
+	Lasts   time.Duration        // when it is over, if not all have finished before
+	Streams []string             // every stream it makes; "KV_x" is the bucket x
+	Scene   [2]time.Duration     // the part that its diagram shows; all of it if zero
+	Draw    func(tap.Arrow) bool // what of it the diagram shows; all if nil
+	Door    string               // the HTTP door that "serve" opens at -http; if empty, it cannot be served
+	Cast    func(*Env) error     // gives each participant its part, and returns at once
 }
 
 // Stage is where a play is performed.
@@ -39,6 +41,7 @@ type Stage struct {
 	Memory   bool                                                               // HTTP stays in memory
 	Undated  bool                                                               // no times in the transcript
 	Only     string                                                             // perform this one participant, without end
+	Serve    string                                                             // keep the system running without end, its Door at this address
 	Dim      func(string) string                                                // how a terminal shows what matters less
 }
 
@@ -78,7 +81,7 @@ func (p Play) Perform(ctx context.Context, stage Stage) error {
 		e.stage.Recorder.Listen(e.wire())
 	}
 	e.ctx, e.end = context.WithCancelCause(ctx)
-	if stage.Only == "" && p.Lasts > 0 {
+	if stage.Only == "" && stage.Serve == "" && p.Lasts > 0 {
 		over := time.AfterFunc(p.Lasts, func() { e.end(nil) })
 		defer over.Stop()
 	}
@@ -225,6 +228,10 @@ func (e *Env) wire() func(tap.Event) {
 		}
 	}
 }
+
+// Serving reports whether the play is to be a system that others use, and not to
+// act on its own.
+func (e *Env) Serving() bool { return e.stage.Serve != "" }
 
 // Log is for what went wrong and is no part of the story. It goes to stderr.
 func (e *Env) Log() *slog.Logger { return e.stage.Log }

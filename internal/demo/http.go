@@ -2,9 +2,11 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"syscall"
 
 	"github.com/natspatterns/catalog/internal/tap"
 )
@@ -29,7 +31,13 @@ func (e *Env) Listen(name string) (net.Listener, error) {
 	if d := e.doors[name]; d != nil {
 		addr = d.addr // it opens again where it was
 	}
+	if name == e.play.Door && e.stage.Serve != "" {
+		addr = e.stage.Serve
+	}
 	l, err := net.Listen("tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s is taken; choose another address with -http", addr)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", name, err)
 	}
@@ -47,24 +55,29 @@ func (e *Env) URL(name string) string {
 	return "http://" + name
 }
 
+// Dial connects to the door called name.
+func (e *Env) Dial(ctx context.Context, name string) (net.Conn, error) {
+	e.mu.Lock()
+	d := e.doors[name]
+	e.mu.Unlock()
+	switch {
+	case d == nil:
+		return nil, fmt.Errorf("no %s is open yet", name)
+	case d.dial != nil:
+		return d.dial()
+	}
+	return new(net.Dialer).DialContext(ctx, "tcp", d.addr)
+}
+
 // Client returns an HTTP client that reaches the doors of the play by name.
 func (e *Env) Client() *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
-			host, _, err := net.SplitHostPort(address)
+			name, _, err := net.SplitHostPort(address)
 			if err != nil {
 				return nil, err
 			}
-			e.mu.Lock()
-			d := e.doors[host]
-			e.mu.Unlock()
-			switch {
-			case d == nil:
-				return nil, fmt.Errorf("no %s is open yet", host)
-			case d.dial != nil:
-				return d.dial()
-			}
-			return new(net.Dialer).DialContext(ctx, "tcp", d.addr)
+			return e.Dial(ctx, name)
 		},
 	}}
 }

@@ -28,6 +28,8 @@ type flags struct {
 	only   string
 	wire   bool
 	port   int
+	serve  bool
+	http   string
 }
 
 // Main performs the play as a program: on an embedded server, or on the one that
@@ -45,6 +47,10 @@ func (p Play) main(args []string, out, errs io.Writer) int {
 	set.StringVar(&f.only, "only", "", "perform only the participant `NAME`, without end, until Ctrl-C")
 	set.BoolVar(&f.wire, "wire", false, "print what crosses the wire, as it happens")
 	set.IntVar(&f.port, "port", 0, "listen on this `PORT` of 127.0.0.1, so that other NATS clients can join (4222, or if taken any free one)")
+	if f.serve = p.Door != "" && len(args) > 0 && args[0] == "serve"; f.serve {
+		args = args[1:]
+		set.StringVar(&f.http, "http", "127.0.0.1:8080", "serve HTTP at this `ADDRESS`")
+	}
 	err := set.Parse(args)
 	if err == nil && set.NArg() > 0 {
 		err = fmt.Errorf("unexpected argument %q", set.Arg(0))
@@ -70,7 +76,11 @@ func (p Play) main(args []string, out, errs io.Writer) int {
 }
 
 func (p Play) help(out io.Writer, set *flag.FlagSet) {
-	fmt.Fprintf(out, "%s: %s.\n\nUsage: %s [flags]\n\n", p.Name, p.About, p.Name)
+	fmt.Fprintf(out, "%s: %s.\n\nUsage: %s [flags]\n", p.Name, p.About, p.Name)
+	if p.Door != "" {
+		fmt.Fprintf(out, "       %s serve [-http 127.0.0.1:8080] [flags]   keeps it running, for you to use\n", p.Name)
+	}
+	fmt.Fprintln(out)
 	set.SetOutput(out)
 	set.PrintDefaults()
 	fmt.Fprintf(out, `
@@ -88,7 +98,7 @@ Example: perform one participant in each of several terminals
 }
 
 func (p Play) run(ctx context.Context, f flags, out, errs io.Writer) (err error) {
-	stage := Stage{Out: out, Only: f.only, Wire: f.wire, Dim: plain}
+	stage := Stage{Out: out, Only: f.only, Serve: f.http, Wire: f.wire, Dim: plain}
 	if colour(out) {
 		stage.Dim = func(s string) string { return "\x1b[2m" + s + "\x1b[0m" }
 	}

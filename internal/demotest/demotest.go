@@ -45,11 +45,11 @@ func perform(t *testing.T, p demo.Play, stage demo.Stage) {
 	stage.Out, stage.Recorder = &out, &tap.Recorder{}
 	start := time.Now()
 	require.NoError(t, p.Perform(t.Context(), stage))
-	diagram, arrows := tap.Mermaid(start, p.Scene[0], p.Scene[1], stage.Recorder.Events(), !stage.Undated)
+	diagram, arrows := tap.Mermaid(start, p.Scene[0], p.Scene[1], stage.Recorder.Events(), !stage.Undated, p.Draw)
 	compare(t, "transcript.txt", bytes.TrimLeft(out.Bytes(), "\n"))
 	if !stage.Undated {
 		compare(t, "sequence.mmd", []byte(diagram))
-		require.LessOrEqual(t, arrows, maxArrows, "arrows in the diagram; set Play.Scene to what it should show")
+		require.LessOrEqual(t, arrows, maxArrows, "arrows in the diagram; set Play.Scene, or Draw, to what it should show")
 	}
 }
 

@@ -14,8 +14,9 @@ const grain = 10 * time.Millisecond
 
 // Mermaid draws the events from one instant of the play that began at start to
 // another as a sequence diagram, in an order that depends on nothing but the play.
-// Events before from are told too, but not drawn. It returns the number of arrows.
-func Mermaid(start time.Time, from, to time.Duration, events []Event, times bool) (string, int) {
+// Events before from are told too, but not drawn; nor is what draw, unless it is
+// nil, does not want. It returns the number of arrows.
+func Mermaid(start time.Time, from, to time.Duration, events []Event, times bool, draw func(Arrow) bool) (string, int) {
 	var b strings.Builder
 	var arrows int
 	teller := NewTeller()
@@ -24,7 +25,7 @@ func Mermaid(start time.Time, from, to time.Duration, events []Event, times bool
 	for _, e := range settle(start, events) {
 		a, ok := teller.Tell(e)
 		at := e.At.Sub(start).Round(grain)
-		if !ok || at < from || to > 0 && at >= to {
+		if !ok || at < from || to > 0 && at >= to || draw != nil && !draw(a) {
 			continue
 		}
 		if !slices.Contains(lifelines, e.Who) {

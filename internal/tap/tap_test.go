@@ -64,7 +64,7 @@ func FuzzParser(f *testing.F) {
 		at := min(int(cut), len(b))
 		split, whole := parse(string(b[:at]), string(b[at:])), parse(string(b))
 		require.Equal(t, whole, split)
-		Mermaid(time.Now(), 0, 0, whole, true)
+		Mermaid(time.Now(), 0, 0, whole, true, nil)
 	})
 }
 
@@ -126,10 +126,12 @@ func TestMermaidOrder(t *testing.T) {
 	toBob := Event{At: start.Add(time.Millisecond), Who: "bob", Conn: 2, Op: Msg, Subject: "a", Sid: "1", Data: "1"}
 	toAnn := Event{At: start.Add(time.Millisecond), Who: "ann", Conn: 3, Op: Msg, Subject: "a", Sid: "1", Data: "1"}
 	answer := Event{At: start.Add(2 * time.Millisecond), Who: "ann", Conn: 3, Op: Pub, Subject: "thanks"}
-	one, n := Mermaid(start, 0, 0, []Event{pubA, pubB, toBob, toAnn, answer}, true)
-	two, _ := Mermaid(start, 0, 0, []Event{pubA, toAnn, answer, toBob, pubB}, true)
+	one, n := Mermaid(start, 0, 0, []Event{pubA, pubB, toBob, toAnn, answer}, true, nil)
+	two, _ := Mermaid(start, 0, 0, []Event{pubA, toAnn, answer, toBob, pubB}, true, nil)
 	require.Equal(t, one, two)
 	require.Equal(t, 5, n)
+	_, n = Mermaid(start, 0, 0, []Event{pubA, pubB, toBob}, true, func(a Arrow) bool { return a.Op == Msg })
+	require.Equal(t, 1, n)
 	require.Equal(t, `sequenceDiagram
   participant zoe
   participant ann
