@@ -213,10 +213,10 @@ var lastPort = struct {
 	n int
 }{n: 15000 + os.Getpid()%10000}
 
-// freePort returns a port below those that outgoing connections are given: a port
+// FreePort returns a port below those that outgoing connections are given: a port
 // got from :0 can be gone by the time a server opens it, and a cluster then waits
 // for ever.
-func freePort(tb testing.TB) int {
+func FreePort(tb testing.TB) int {
 	tb.Helper()
 	lastPort.Lock()
 	defer lastPort.Unlock()

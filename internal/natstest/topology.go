@@ -60,7 +60,7 @@ func newCluster(tb testing.TB, name string, routes []int, also func(i int, o *se
 	c := &Cluster{Name: name, tb: tb}
 	for i, port := range routes {
 		o := server.Options{
-			ServerName: fmt.Sprintf("%s-%d", name, i), Port: freePort(tb), JetStream: true, StoreDir: tb.TempDir(),
+			ServerName: fmt.Sprintf("%s-%d", name, i), Port: FreePort(tb), JetStream: true, StoreDir: tb.TempDir(),
 			Cluster: server.ClusterOpts{Name: name, Host: "127.0.0.1", Port: port}, Routes: urls("nats", routes),
 		}
 		if also != nil {
@@ -180,9 +180,9 @@ type Hub struct {
 // NewHub starts a hub. Each of also may change its options first.
 func NewHub(tb testing.TB, also ...func(*server.Options)) *Hub {
 	tb.Helper()
-	port := freePort(tb) // fixed, so that a restarted hub is found again
+	port := FreePort(tb) // fixed, so that a restarted hub is found again
 	o := server.Options{
-		ServerName: "hub", Port: freePort(tb), JetStreamDomain: "hub",
+		ServerName: "hub", Port: FreePort(tb), JetStreamDomain: "hub",
 		LeafNode: server.LeafNodeOpts{Host: "127.0.0.1", Port: port, NoAdvertise: true}, // a leaf told the address would go round the Link
 	}
 	for _, f := range also {
@@ -244,7 +244,7 @@ func freePorts(tb testing.TB, n int) []int {
 	tb.Helper()
 	ports := make([]int, n)
 	for i := range ports {
-		ports[i] = freePort(tb)
+		ports[i] = FreePort(tb)
 	}
 	return ports
 }

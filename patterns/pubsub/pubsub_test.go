@@ -3,6 +3,7 @@ package pubsub_test
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ type placed struct {
 
 // listener runs a Subscriber and keeps what it hears.
 type listener struct {
+	mu     sync.Mutex
 	got    []string
 	failed []pubsub.Failure
 	stop   context.CancelFunc
@@ -36,7 +38,9 @@ func listen(t *testing.T, nc *nats.Conn, pattern string, cfg pubsub.Config, also
 	require.NoError(t, err)
 	go func() {
 		l.done <- sub.Run(ctx, func(ctx context.Context, m pubsub.Message[placed]) error {
+			l.mu.Lock()
 			l.got = append(l.got, fmt.Sprintf("%s %d", m.Subject, m.Body.Total))
+			l.mu.Unlock()
 			if also != nil {
 				return also(ctx, m)
 			}
@@ -44,6 +48,12 @@ func listen(t *testing.T, nc *nats.Conn, pattern string, cfg pubsub.Config, also
 		})
 	}()
 	return l
+}
+
+func (l *listener) heard() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.got)
 }
 
 // end stops the Subscriber and returns what it heard.

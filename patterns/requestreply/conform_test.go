@@ -1,0 +1,72 @@
+package requestreply_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/natspatterns/catalog/internal/natstest"
+	"github.com/natspatterns/catalog/patterns/requestreply"
+)
+
+// conform is what holds on any server, on the real clock: connect gives a new
+// connection to one.
+func conform(t *testing.T, connect func(name string) *nats.Conn) {
+	nc := connect("asker")
+	start := time.Now()
+	_, err := ask(t.Context(), nc, "apple")
+	require.ErrorIs(t, err, requestreply.ErrNobody)
+	require.Less(t, time.Since(start), time.Second)
+
+	for i := range 3 {
+		defer respond(t, connect(fmt.Sprint(i)), requestreply.Config{}, requestreply.Handle("prices.quote", prices),
+			requestreply.Handle("prices.all", func(context.Context, quote) (price, error) { return price{i}, nil }).Each())()
+	}
+	all := func() int {
+		n := 0
+		for _, err := range requestreply.All[quote, price](t.Context(), nc, "prices.all", quote{}, requestreply.Many{}) {
+			if err == nil {
+				n++
+			}
+		}
+		return n
+	}
+	natstest.Eventually(t, 10*time.Second, func(context.Context) error { // interest has to cross a cluster
+		if n := all(); n != 3 {
+			return fmt.Errorf("%d of 3 answer", n)
+		}
+		return nil
+	})
+	got, err := ask(t.Context(), nc, "apple")
+	require.NoError(t, err)
+	require.Equal(t, price{30}, got)
+	var refused *requestreply.Error
+	_, err = ask(t.Context(), nc, "unknown")
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, "404", refused.Code)
+	short, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	_, err = ask(short, nc, "slow-1")
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	start = time.Now()
+	var askers sync.WaitGroup
+	for i := range 20 {
+		askers.Go(func() {
+			_, err := ask(t.Context(), nc, fmt.Sprintf("slow-%d", i))
+			assert.NoError(t, err)
+		})
+	}
+	askers.Wait()
+	require.Less(t, time.Since(start), 3*time.Second, "twenty of a second each, at once")
+}
+
+func TestConform(t *testing.T) {
+	s := natstest.Listen(t)
+	conform(t, func(name string) *nats.Conn { return s.Connect(name) })
+}
