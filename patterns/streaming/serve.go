@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"mime"
 	"net"
 	"net/http"
 	"net/url"
@@ -156,35 +155,6 @@ func (s *Server) catchUp(ctx context.Context, out *outlet, subject string, pos, 
 	return max(pos, to), out.send(nil, true)
 }
 
-// outlet writes to a browser, which has some time to take it.
-type outlet struct {
-	w        http.ResponseWriter
-	rc       *http.ResponseController
-	patience time.Duration
-}
-
-func (o *outlet) send(text []byte, flush bool) error {
-	if err := o.rc.SetWriteDeadline(time.Now().Add(o.patience)); err != nil {
-		return err
-	}
-	_, err := o.w.Write(text)
-	if err == nil && flush {
-		err = o.rc.Flush()
-	}
-	return err
-}
-
-func lastID(r *http.Request) (after uint64, known bool, err error) {
-	id := r.Header.Get("Last-Event-ID")
-	if id == "" {
-		return 0, false, nil
-	}
-	if after, err = strconv.ParseUint(id, 10, 64); err != nil {
-		err = fmt.Errorf("Last-Event-ID %.40q is none of ours; leave it out", id)
-	}
-	return after, true, err
-}
-
 // admit says who may read what. Browsers send these headers by themselves, so a
 // page from elsewhere can neither leave them out nor forge them.
 func (s *Server) admit(w http.ResponseWriter, r *http.Request) (subject string, code int, reason string) {
@@ -219,14 +189,4 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) (subject string, 
 		w.Header().Set("Vary", "Origin")
 	}
 	return subject, 0, ""
-}
-
-func accepts(values []string) bool {
-	for accept := range strings.SplitSeq(strings.Join(values, ","), ",") {
-		kind, params, err := mime.ParseMediaType(accept)
-		if q, bad := strconv.ParseFloat(params["q"], 64); err == nil && (bad != nil || q > 0) && slices.Contains([]string{"text/event-stream", "text/*", "*/*"}, kind) {
-			return true
-		}
-	}
-	return len(values) == 0
 }

@@ -1,13 +1,11 @@
 package streaming
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -202,15 +200,4 @@ func within(sub, super string) bool {
 		}
 		sub, super = restA, restB
 	}
-}
-
-// encode writes an event as a browser reads it. A line break inside data, of any of
-// the three kinds, must not end the field, or data could forge fields and events.
-func encode(seq uint64, data []byte) []byte {
-	data = bytes.ReplaceAll(bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n")), []byte("\r"), []byte("\n"))
-	b := strconv.AppendUint([]byte("id: "), seq, 10)
-	for line := range bytes.SplitSeq(data, []byte("\n")) {
-		b = append(append(b, "\ndata: "...), line...)
-	}
-	return append(b, "\n\n"...)
 }
