@@ -71,7 +71,7 @@ func (w *web) open(t *testing.T, js jetstream.JetStream, cfg streaming.ServerCon
 	})
 }
 
-// told is an event as a browser has it.
+// sse is an event as a browser has it.
 type sse struct{ id, data string }
 
 // browser does as an EventSource: it reads, and comes back with the id of the last
@@ -104,13 +104,14 @@ func (w *web) browser(ctx context.Context, path, last string, see func(sse)) {
 func read(resp *http.Response, see func(sse)) {
 	var ev sse
 	var data []string
+	news := false
 	lines := bufio.NewScanner(resp.Body)
 	for lines.Scan() {
 		field, value, _ := strings.Cut(lines.Text(), ":")
 		value = strings.TrimPrefix(value, " ")
 		switch field {
 		case "id":
-			ev.id = value
+			ev.id, news = value, true
 		case "data":
 			data = append(data, value)
 		case "":
@@ -121,10 +122,10 @@ func read(resp *http.Response, see func(sse)) {
 			if data != nil {
 				ev.data = strings.Join(data, "\n")
 				see(ev)
-			} else if ev.id != "" {
+			} else if news {
 				see(sse{ev.id, ""})
 			}
-			data = nil
+			data, news = nil, false
 		}
 	}
 }
