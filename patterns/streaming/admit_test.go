@@ -117,7 +117,9 @@ func TestServerEnds(t *testing.T) {
 		ruin func(t *testing.T, js jetstream.JetStream)
 		want string
 	}{
-		"the stream is deleted":    {func(t *testing.T, js jetstream.JetStream) { require.NoError(t, js.DeleteStream(t.Context(), "RESULTS_tea")) }, "stream not found"},
+		"the stream is deleted": {func(t *testing.T, js jetstream.JetStream) {
+			require.NoError(t, js.DeleteStream(t.Context(), "RESULTS_tea"))
+		}, "stream not found"},
 		"the connection is closed": {func(_ *testing.T, js jetstream.JetStream) { js.Conn().Close() }, "connection closed"},
 	} {
 		t.Run(name, func(t *testing.T) {

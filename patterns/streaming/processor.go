@@ -84,18 +84,11 @@ func (p *Processor[In, Out]) takeOver(ctx context.Context) error {
 // load reads the open windows. The position comes last: a replica that lags, and
 // has not yet all of them, has not yet the position either.
 func (p *Processor[In, Out]) load(ctx context.Context) error {
-	cons, err := ask(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
-		return p.results.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
-			FilterSubjects: []string{"state." + p.books.name + ".>"}, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
-		})
-	})
-	if err != nil {
-		return err
-	}
 	read, done := context.WithCancel(ctx)
 	defer done()
 	var bad error
-	err = follow(read, p.js, p.results.CachedInfo().Config.Name, cons, func(msg jetstream.Msg) {
+	cons := jetstream.ConsumerConfig{FilterSubject: "state." + p.books.name + ".>", DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy}
+	err := follow(read, p.js, p.results.CachedInfo().Config.Name, cons, func(msg jetstream.Msg) {
 		if meta, err := msg.Metadata(); err != nil {
 			bad = err
 		} else if meta.Sequence.Stream >= p.rev {
@@ -110,15 +103,10 @@ func (p *Processor[In, Out]) load(ctx context.Context) error {
 // work reads the feed from the position on. While a commit is under way events
 // gather, so that commits are large when there is much to do, and prompt when not.
 func (p *Processor[In, Out]) work(ctx context.Context) error {
-	cons, err := ask(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
-		return p.feed.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: p.books.at.Seq + 1})
-	})
-	if err != nil {
-		return err
-	}
 	read, stop := context.WithCancel(ctx)
 	defer stop()
 	events, ended := make(chan jetstream.Msg, p.cfg.Batch), make(chan error, 1)
+	cons := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: p.books.at.Seq + 1}
 	go func() {
 		ended <- follow(read, p.js, p.feed.CachedInfo().Config.Name, cons, func(msg jetstream.Msg) {
 			select {
@@ -128,7 +116,7 @@ func (p *Processor[In, Out]) work(ctx context.Context) error {
 		})
 		close(events)
 	}()
-	err = p.loop(ctx, events)
+	err := p.loop(ctx, events)
 	stop()
 	for range events { // until the reader has left
 	}

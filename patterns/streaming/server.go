@@ -67,7 +67,6 @@ type Server struct {
 	subject string
 	route   Route
 	stored  jetstream.Stream // read at its leader
-	cons    jetstream.Consumer
 	ran     atomic.Bool
 
 	mu      sync.Mutex // guards what follows
@@ -113,11 +112,6 @@ func NewServer(ctx context.Context, js jetstream.JetStream, stream, subject stri
 		// field, nats.go asks the leader.
 		s.stored.CachedInfo().Config.AllowDirect = false
 		s.last = s.stored.CachedInfo().State.LastSeq
-		s.cons, err = ask(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
-			return s.stored.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
-				FilterSubjects: []string{subject}, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: s.last + 1,
-			})
-		})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("streaming: serve %s: %w", stream, err)
@@ -132,7 +126,8 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.ran.Swap(true) {
 		return ErrTwice
 	}
-	err := follow(ctx, s.js, s.name, s.cons, func(msg jetstream.Msg) {
+	cons := jetstream.ConsumerConfig{FilterSubject: s.subject, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: s.told() + 1}
+	err := follow(ctx, s.js, s.name, cons, func(msg jetstream.Msg) {
 		if meta, err := msg.Metadata(); err != nil {
 			s.cfg.Log.Error("streaming: a message without a sequence is not told", "subject", msg.Subject(), "err", err)
 		} else {

@@ -69,47 +69,46 @@ func Provision(ctx context.Context, js jetstream.JetStream, flow string, cfg Con
 	return nil
 }
 
-// follow calls each for every message of an ordered consumer, until ctx ends or
-// there is nothing left to read from. nats.go would go on looking for a stream, or
-// a connection, that is gone for good; so we look ourselves.
-func follow(ctx context.Context, js jetstream.JetStream, stream string, cons jetstream.Consumer, each func(jetstream.Msg)) error {
-	it, err := cons.Messages(jetstream.PullExpiry(4*time.Second), jetstream.PullHeartbeat(time.Second))
-	if err != nil {
-		return err
-	}
-	watch, cancel := context.WithCancel(ctx)
-	gone := make(chan error, 1)
-	go func() {
-		defer it.Stop()
-		look := time.NewTicker(3 * time.Second)
-		defer look.Stop()
-		for {
+// follow calls each for every message of a stream that cons selects, in order and
+// once, until ctx ends or there is nothing left to read from. It is what nats.go
+// calls an ordered consumer, but for that it can be stopped while NATS is away, and
+// does not go on looking for a stream that is gone for good.
+func follow(ctx context.Context, js jetstream.JetStream, stream string, cons jetstream.ConsumerConfig, each func(jetstream.Msg)) error {
+	cons.AckPolicy, cons.MemoryStorage, cons.Replicas, cons.InactiveThreshold = jetstream.AckNonePolicy, true, 1, 30*time.Second
+	for ctx.Err() == nil {
+		c, err := ask(ctx, func(ctx context.Context) (jetstream.Consumer, error) { return js.CreateConsumer(ctx, stream, cons) })
+		var it jetstream.MessagesContext
+		if err == nil {
+			it, err = c.Messages(jetstream.PullExpiry(4*time.Second), jetstream.PullHeartbeat(time.Second))
+		}
+		for want := uint64(1); err == nil; want++ {
+			var msg jetstream.Msg
+			var meta *jetstream.MsgMetadata
+			if msg, err = it.Next(jetstream.NextContext(ctx)); err == nil {
+				meta, err = msg.Metadata()
+			}
+			if err != nil || meta.Sequence.Consumer != want {
+				break // silence, or a gap: what was on its way when a line was cut
+			}
+			if each(msg); cons.DeliverPolicy == jetstream.DeliverByStartSequencePolicy {
+				cons.OptStartSeq = meta.Sequence.Stream + 1
+			}
+		}
+		if it != nil {
+			it.Stop()
+		}
+		switch {
+		case ctx.Err() != nil:
+		case final(err):
+			return fmt.Errorf("read %s: %w", stream, err)
+		default:
 			select {
-			case <-watch.Done():
-				gone <- nil
-				return
-			case <-look.C:
-			}
-			if _, err := ask(watch, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, stream) }); final(err) {
-				gone <- err
-				return
+			case <-ctx.Done():
+			case <-time.After(100 * time.Millisecond):
 			}
 		}
-	}()
-	for err == nil {
-		var msg jetstream.Msg
-		if msg, err = it.Next(); err == nil {
-			each(msg)
-		}
 	}
-	cancel()
-	if why := <-gone; why != nil {
-		err = why
-	}
-	if ctx.Err() != nil {
-		return nil
-	}
-	return fmt.Errorf("read %s: %w", stream, err)
+	return nil
 }
 
 // final reports whether err will not pass by waiting.

@@ -192,16 +192,19 @@ func (b *books[In, Out]) subject(from int64, key string) string {
 // load takes up a stored window.
 func (b *books[In, Out]) load(subject string, data []byte) error {
 	token := strings.Split(subject, ".")
-	if len(data) == 0 { // a tombstone
-		return nil
-	}
-	w := new(window[Out])
-	err := json.Unmarshal(data, w)
 	if len(token) != 4 {
 		return fmt.Errorf("%s is not a state of ours", subject)
 	}
-	from, bad := strconv.ParseInt(token[3], 10, 64)
-	if err = errors.Join(err, bad); err != nil {
+	from, err := strconv.ParseInt(token[3], 10, 64)
+	if err != nil {
+		return fmt.Errorf("%s: %w", subject, err)
+	}
+	if len(data) == 0 { // a tombstone
+		delete(b.open[from], token[2])
+		return nil
+	}
+	w := new(window[Out])
+	if err = json.Unmarshal(data, w); err != nil {
 		return fmt.Errorf("%s: %w", subject, err)
 	}
 	b.keep(from, token[2], w)
