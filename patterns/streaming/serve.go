@@ -50,7 +50,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) enter() (code int, reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.over || s.busy >= s.cfg.Clients {
+	if s.over {
+		panic(http.ErrAbortHandler) // an answer would tell a browser never to come back
+	}
+	if s.busy >= s.cfg.Clients {
 		return http.StatusServiceUnavailable, "no room for another stream; try again later"
 	}
 	s.busy++

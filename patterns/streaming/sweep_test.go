@@ -100,7 +100,9 @@ func history(t *testing.T, seed uint64, work process) (amiss []string) {
 						break
 					}
 				}
-				time.Sleep(200 * time.Millisecond)
+				if i%6 == 5 {
+					time.Sleep(1200 * time.Millisecond)
+				}
 			}
 		})
 		for range 5 {

@@ -54,20 +54,14 @@ func (w *web) open(t *testing.T, js jetstream.JetStream, cfg streaming.ServerCon
 	w.mu.Unlock()
 	ctx, cancel := context.WithCancel(t.Context())
 	srv := &http.Server{Handler: mux}
-	ended := make(chan error, 2)
+	ended, served := make(chan error, 1), make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
-	go func() {
-		if err := srv.Serve(at); err != http.ErrServerClosed {
-			ended <- err
-		}
-		ended <- nil
-	}()
+	go func() { served <- srv.Serve(at) }()
 	return sync.OnceFunc(func() {
 		cancel()
-		_ = srv.Close()
-		for range 2 {
-			require.NoError(t, <-ended)
-		}
+		require.NoError(t, <-ended)
+		require.NoError(t, srv.Shutdown(context.WithoutCancel(ctx)))
+		require.ErrorIs(t, <-served, http.ErrServerClosed)
 	})
 }
 
