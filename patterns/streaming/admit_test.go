@@ -92,9 +92,13 @@ func TestServerLimits(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 503, second.StatusCode)
 		require.NoError(t, second.Body.Close())
+		end := make(chan error, 1)
+		go func() {
+			_, err := io.ReadAll(first.Body)
+			end <- err
+		}()
 		shut()
-		_, err = io.ReadAll(first.Body)
-		require.NoError(t, err, "let go in an orderly way")
+		require.NoError(t, <-end, "let go in an orderly way")
 		require.NoError(t, first.Body.Close())
 	})
 }

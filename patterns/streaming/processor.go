@@ -105,7 +105,7 @@ func (p *Processor[In, Out]) load(ctx context.Context) error {
 func (p *Processor[In, Out]) work(ctx context.Context) error {
 	read, stop := context.WithCancel(ctx)
 	defer stop()
-	events, ended := make(chan jetstream.Msg, p.cfg.Batch), make(chan error, 1)
+	events, ended := make(chan jetstream.Msg, 4096), make(chan error, 1)
 	cons := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: p.books.at.Seq + 1}
 	go func() {
 		ended <- follow(read, p.js, p.feed.CachedInfo().Config.Name, cons, func(msg jetstream.Msg) {

@@ -38,7 +38,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("X-Accel-Buffering", "no") // a proxy that gathers would delay
 	out := &outlet{w: w, rc: http.NewResponseController(w), patience: s.cfg.Patience}
-	if err := out.send(fmt.Appendf(nil, "retry: %d\n\n", s.cfg.Retry.Milliseconds()), true); err != nil {
+	if err := out.send(fmt.Appendf(nil, "retry: %d\n\n", s.cfg.Retry.Milliseconds()), false); err != nil {
 		s.cfg.Log.Warn("streaming: this connection cannot carry events", "err", err)
 		return
 	}

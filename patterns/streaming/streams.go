@@ -79,7 +79,7 @@ func follow(ctx context.Context, js jetstream.JetStream, stream string, cons jet
 		c, err := ask(ctx, func(ctx context.Context) (jetstream.Consumer, error) { return js.CreateConsumer(ctx, stream, cons) })
 		var it jetstream.MessagesContext
 		if err == nil {
-			it, err = c.Messages(jetstream.PullExpiry(4*time.Second), jetstream.PullHeartbeat(time.Second))
+			it, err = c.Messages(jetstream.PullMaxMessages(2000), jetstream.PullExpiry(4*time.Second), jetstream.PullHeartbeat(time.Second))
 		}
 		for want := uint64(1); err == nil; want++ {
 			var msg jetstream.Msg
