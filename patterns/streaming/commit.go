@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,10 +19,10 @@ import (
 // commit stores, all or nothing, the results, the windows they leave and the
 // position: so none of them can be lost, or done again, without the others.
 func (p *Processor[In, Out]) commit(ctx context.Context) error {
-	p.books.at.Commit++
+	p.commits++
 	msgs := p.books.out
-	for subject, w := range p.books.dirty {
-		msg := state(subject)
+	for _, subject := range slices.Sorted(maps.Keys(p.books.dirty)) {
+		msg, w := state(subject), p.books.dirty[subject]
 		if w == nil {
 			msg.Header.Set(jetstream.MsgTTLHeader, "60s") // a tombstone need not stay
 		} else {
@@ -46,9 +48,11 @@ func (p *Processor[In, Out]) settle(ctx context.Context, msgs []*nats.Msg) error
 	if err != nil {
 		return err
 	}
+	mine := fmt.Sprintf("%s-%d", p.owner, p.commits)
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		msg := state(p.where)
 		msg.Data = data
+		msg.Header.Set(headerCommit, mine)
 		msg.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(p.rev, 10))
 		seq, err := publish(ctx, p.js.Conn(), append(msgs[:len(msgs):len(msgs)], msg))
 		if err == nil {
@@ -58,12 +62,12 @@ func (p *Processor[In, Out]) settle(ctx context.Context, msgs []*nats.Msg) error
 		if errors.Is(err, nats.ErrMaxPayload) || ctx.Err() != nil {
 			return err
 		}
-		at, rev, unknown := p.last(ctx)
+		_, commit, rev, unknown := p.last(ctx)
 		switch {
 		case final(unknown):
 			return unknown
 		case unknown != nil:
-		case at.Owner == p.books.at.Owner && at.Commit == p.books.at.Commit:
+		case commit == mine:
 			p.rev = rev
 			return nil
 		case rev != p.rev:
@@ -78,18 +82,21 @@ func (p *Processor[In, Out]) settle(ctx context.Context, msgs []*nats.Msg) error
 	}
 }
 
+// headerCommit tells one commit of one Processor from all others.
+const headerCommit = "Streaming-Commit"
+
 // last reads the stored position from the stream's leader.
-func (p *Processor[In, Out]) last(ctx context.Context) (at position, rev uint64, err error) {
+func (p *Processor[In, Out]) last(ctx context.Context) (at position, commit string, rev uint64, err error) {
 	msg, err := ask(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 		return p.results.GetLastMsgForSubject(ctx, p.where)
 	})
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return at, 0, nil
+		return at, "", 0, nil
 	}
 	if err == nil {
-		rev, err = msg.Sequence, json.Unmarshal(msg.Data, &at)
+		commit, rev, err = msg.Header.Get(headerCommit), msg.Sequence, json.Unmarshal(msg.Data, &at)
 	}
-	return at, rev, err
+	return at, commit, rev, err
 }
 
 // state is a message that replaces the one before it on its subject, and is not

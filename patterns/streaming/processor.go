@@ -18,6 +18,8 @@ type Processor[In, Out any] struct {
 	feed, results jetstream.Stream
 	where         string // the subject of the position
 	rev           uint64 // the sequence of the position: whoever stores another takes over
+	owner         string
+	commits       uint64
 	ran           atomic.Bool
 	books         books[In, Out]
 }
@@ -39,7 +41,7 @@ func NewProcessor[In, Out any](ctx context.Context, js jetstream.JetStream, name
 	if err != nil {
 		return nil, fmt.Errorf("streaming: flow %s: %w", name, err)
 	}
-	return &Processor[In, Out]{cfg: cfg, js: js, feed: feed, results: results, where: "state." + name + ".position",
+	return &Processor[In, Out]{cfg: cfg, js: js, feed: feed, results: results, where: "state." + name + ".position", owner: rand.Text(),
 		books: books[In, Out]{name: name, flow: flow, cfg: cfg, limit: int(js.Conn().MaxPayload()),
 			open: map[int64]map[string]*window[Out]{}, dirty: map[string]*window[Out]{}}}, nil
 }
@@ -68,12 +70,11 @@ func (p *Processor[In, Out]) Run(ctx context.Context) error {
 // takeOver stores the position anew: a Processor that paused, and does not know
 // that it was replaced, can commit nothing from here on.
 func (p *Processor[In, Out]) takeOver(ctx context.Context) error {
-	for me := rand.Text(); ; {
-		at, rev, err := p.last(ctx)
+	for {
+		at, _, rev, err := p.last(ctx)
 		if err != nil {
 			return err
 		}
-		at.Owner, at.Commit = me, 0
 		p.books.at, p.books.done, p.rev = at, at.Seq, rev
 		if err = p.settle(ctx, nil); !errors.Is(err, ErrFenced) {
 			return err

@@ -76,12 +76,13 @@ func TestNotPromised(t *testing.T) {
 		<-done
 		require.NoError(t, resp.Body.Close())
 
+		require.NoError(t, results.Purge(t.Context()))
 		p := run(t, s.JetStream("processor"), list, short)
 		for range 2 {
 			send(t, js, "black", "twice", time.Time{})
 		}
 		time.Sleep(5 * time.Second)
-		require.Contains(t, told(t, js)[1], "black 0-2: twice twice")
+		require.Equal(t, []string{"black 0-2: twice twice"}, told(t, js))
 		require.NoError(t, p.stop())
 	})
 }

@@ -72,7 +72,7 @@ func forgetful(ctx context.Context, js jetstream.JetStream) error {
 	return nil
 }
 
-// history sends sixty events under three keys to a processor, while lines are cut,
+// history sends thirty events under three keys to a processor, while lines are cut,
 // processors die or are replaced while they live, and the server restarts. It
 // returns what is amiss with the results in the end.
 func history(t *testing.T, seed uint64, work process) (amiss []string) {
@@ -93,14 +93,14 @@ func history(t *testing.T, seed uint64, work process) (amiss []string) {
 		name, kill := spawn()
 		kills := []func(){kill}
 		all.Go(func() {
-			for i := range 60 {
+			for i := range 30 {
 				for ctx := t.Context(); ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
 					ev := streaming.Event[reading]{ID: fmt.Sprint("e-", i), Key: fmt.Sprint("pot-", i%3), Value: reading{fmt.Sprint("e-", i)}}
 					if streaming.Send(ctx, js, "tea", ev) == nil {
 						break
 					}
 				}
-				if i%6 == 5 {
+				if i%3 == 2 {
 					time.Sleep(1200 * time.Millisecond)
 				}
 			}
@@ -145,7 +145,7 @@ func history(t *testing.T, seed uint64, work process) (amiss []string) {
 				times[name]++
 			}
 		}
-		for i := range 60 {
+		for i := range 30 {
 			if n := times[fmt.Sprint("e-", i)]; n != 1 {
 				amiss = append(amiss, fmt.Sprintf("seed %d: e-%d counts %d times", seed, i, n))
 			}

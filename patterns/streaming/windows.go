@@ -24,9 +24,7 @@ type window[Out any] struct {
 // position is how far a Processor has come. It is stored in the same commit as
 // what it has made of the events up to there.
 type position struct {
-	Owner     string    `json:"owner"`  // the Processor that stored it
-	Commit    uint64    `json:"commit"` // and the number of the commit
-	Seq       uint64    `json:"seq"`    // of the last event in the feed that is done with
+	Seq       uint64    `json:"seq"` // of the last event in the feed that is done with
 	Watermark time.Time `json:"watermark"`
 	Counts    Counts    `json:"counts"`
 }
