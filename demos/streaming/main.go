@@ -109,12 +109,12 @@ func ovens(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 		err = errors.Join(err, streaming.Send(ctx, js, "ovens", streaming.Event[int]{ID: e.ID("reading"), Key: key, At: t0.Add(at), Value: degrees}))
 	}
 	stories := map[int]string{
-		2:  "Two ovens, five readings each in two seconds, of which the processor makes one result.\nIt comes half a second after the two seconds are over: stragglers have that long.\nTwo web pages in the shop are told.",
+		1:  "Two ovens, five readings each in two seconds, of which the processor makes one result.\nIt comes half a second after the two seconds are over: stragglers have that long.\nTwo web pages in the shop are told.",
 		8:  "A probe comes loose, and its reading is refused. Oven-2 had lost the Wi-Fi: a reading\nfrom second 1 arrives, but that result is out. It is refused too: a result is never\nchanged, and a reading never vanishes.",
 		14: "The processor crashes in the middle of a window. Its windows and its place in the feed\nwere stored together with its results, so whoever takes over goes on from there. See\nthat oven-1's next result has its five readings.",
 		21: "The web server is restarted. The screen comes back with the id of the last event it\nhas, and is told what it missed. The page next to it keeps no id: for it, what was\ntold meanwhile is gone.",
 	}
-	for i := 2; i < 30; i++ {
+	for i := 1; i <= 30; i++ {
 		at := time.Duration(i-1) * 400 * ms
 		if !e.At(at) {
 			return err
@@ -146,7 +146,7 @@ func web(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 		return err
 	}
 	e.At(200 * ms)
-	for _, until := range []time.Duration{8700 * ms, end} {
+	for _, until := range []time.Duration{8900 * ms, end} {
 		s, err := streaming.NewServer(ctx, js, "RESULTS_ovens", "results.ovens.*", streaming.Key("ovens"),
 			streaming.ServerConfig{Hosts: []string{"web", "127.0.0.1"}, Retry: 500 * ms, Log: e.Log()})
 		if err != nil {
