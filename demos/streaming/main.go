@@ -146,7 +146,7 @@ func web(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 		return err
 	}
 	e.At(200 * ms)
-	for _, until := range []time.Duration{8900 * ms, end} {
+	for _, until := range []time.Duration{8900 * ms, 2 * end} {
 		s, err := streaming.NewServer(ctx, js, "RESULTS_ovens", "results.ovens.*", streaming.Key("ovens"),
 			streaming.ServerConfig{Hosts: []string{"web", "127.0.0.1"}, Retry: 500 * ms, Log: e.Log()})
 		if err != nil {

@@ -134,7 +134,7 @@ func TestServerEnds(t *testing.T) {
 				p := run(t, js, list, short)
 				ended := make(chan error, 1)
 				go func() { ended <- srv.Run(t.Context()) }()
-				time.Sleep(time.Second)
+				time.Sleep(time.Second) // lint:bubble: a scene is one
 				c.ruin(t, js)
 				time.Sleep(time.Second)
 				_ = streaming.Send(t.Context(), s.JetStream("sender"), "tea", streaming.Event[reading]{Key: "green"})

@@ -17,7 +17,7 @@ import (
 func TestFenced(t *testing.T) {
 	scene(t, func(t *testing.T, s *natstest.Server, js jetstream.JetStream, _ *web) {
 		first := run(t, s.JetStream("first"), list, short)
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond) // lint:bubble: a scene is one
 		send(t, js, "green", "a", time.Time{})
 		time.Sleep(100 * time.Millisecond)
 		s.Line("first").Down()

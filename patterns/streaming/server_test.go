@@ -55,7 +55,7 @@ func TestServer(t *testing.T) {
 		"a browser that hears nothing is sent a comment": {
 			cfg: streaming.ServerConfig{KeepAlive: time.Second}, path: "/tea", last: "1",
 			play: func(t *testing.T, _ *natstest.Server, js jetstream.JetStream) {
-				time.Sleep(800 * ms)
+				time.Sleep(800 * ms) // lint:bubble: a scene is one
 				result(t, js, "green", "b")
 				time.Sleep(2500 * ms)
 			},
