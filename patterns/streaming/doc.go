@@ -25,7 +25,7 @@
 //
 //   - Nothing is lost or doubled: whatever is cut, killed, replaced or restarted, each
 //     stored event is in one result, or refused with the reason, or skipped by Clean
-//     (TestSweep, TestSweepFindsForgetful). One removed from the feed unread is counted
+//     (TestSweep, TestSweepFindsForgetful, TestLateAnswer). One removed from the feed unread is counted
 //     as Missed (TestProcessor/events_removed).
 //   - Two Processors of a flow never both work: the last to Run takes over, and the other
 //     can store nothing more and ends with ErrFenced (TestFenced).
@@ -37,7 +37,8 @@
 //     of one sender count in the order sent, across senders as stored.
 //   - What cannot be decoded, or panics, is refused and holds up nobody (TestProcessor).
 //   - A browser that comes back with Last-Event-ID gets all that its subject was told
-//     since, in order and once, from any Server (TestServer, TestResume).
+//     since, in order and once, from any Server (TestServer, TestResume,
+//     TestWhileCatchingUp, TestServerBehind).
 //   - A slow client is cut, and delays no other (TestSlowClient, BenchmarkStalledClient).
 //   - Pages from elsewhere cannot read, by cross-site request or by a name made to
 //     point here; data cannot forge events (TestAdmission, TestServer, TestServerLimits).

@@ -1,7 +1,9 @@
 package streaming_test
 
 import (
+	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,6 +37,23 @@ func TestFenced(t *testing.T) {
 	})
 }
 
+// A commit whose answer did not come in time is found stored, not made again and not
+// taken for another Processor's.
+func TestLateAnswer(t *testing.T) {
+	scene(t, func(t *testing.T, s *natstest.Server, js jetstream.JetStream, _ *web) {
+		p := run(t, s.JetStream("slow"), list, short)
+		time.Sleep(100 * time.Millisecond)
+		s.Line("slow").Delay(6 * time.Second)
+		send(t, js, "green", "a", time.Time{})
+		time.Sleep(5500 * time.Millisecond) // after 5s it has given up waiting
+		s.Line("slow").Delay(0)
+		time.Sleep(10 * time.Second)
+		require.Equal(t, []string{"green 0-2: a"}, told(t, js))
+		require.Equal(t, streaming.Counts{Added: 1}, counts(t, js))
+		require.NoError(t, p.stop())
+	})
+}
+
 // Windows of a key close in order, also when one commit closes many, and events of
 // one sender stay in order within them.
 func TestOrder(t *testing.T) {
@@ -52,6 +71,57 @@ func TestOrder(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 		require.Equal(t, []string{"green 0-2: a0 b0", "green 2-4: a1 b1", "green 4-6: a2 b2", "green 6-8: a3 b3"}, told(t, js))
 		require.NoError(t, p.stop())
+	})
+}
+
+// Reading what was missed takes time, and what is stored meanwhile is not missed.
+func TestWhileCatchingUp(t *testing.T) {
+	scene(t, func(t *testing.T, s *natstest.Server, js jetstream.JetStream, w *web) {
+		s.Line("sse").Delay(50 * time.Millisecond) // of each question it asks
+		shut := w.open(t, s.JetStream("sse"), streaming.ServerConfig{})
+		time.Sleep(time.Second)
+		var want []string
+		store := func(n int) {
+			for range n {
+				want = append(want, fmt.Sprint(len(want)+1))
+				result(t, js, "green", want[len(want)-1])
+				time.Sleep(20 * time.Millisecond)
+			}
+		}
+		store(10)
+		ctx, leave := context.WithCancel(t.Context())
+		var seen ledger
+		var gone sync.WaitGroup
+		gone.Go(func() { w.browser(ctx, "/tea", "0", func(ev sse) { seen.add(ev.id) }) })
+		store(60)
+		time.Sleep(5 * time.Second)
+		leave()
+		gone.Wait()
+		require.Equal(t, want, seen.list())
+		shut()
+	})
+}
+
+// A browser that was told more by another Server is not told it again.
+func TestServerBehind(t *testing.T) {
+	scene(t, func(t *testing.T, s *natstest.Server, js jetstream.JetStream, w *web) {
+		shut := w.open(t, s.JetStream("sse"), streaming.ServerConfig{})
+		time.Sleep(time.Second)
+		s.Line("sse").Down()
+		for i := range 3 {
+			result(t, js, "green", fmt.Sprint(i))
+		}
+		ctx, leave := context.WithCancel(t.Context())
+		var seen ledger
+		var gone sync.WaitGroup
+		gone.Go(func() { w.browser(ctx, "/tea", "2", func(ev sse) { seen.add(ev.id) }) })
+		time.Sleep(500 * time.Millisecond)
+		s.Line("sse").Up()
+		time.Sleep(10 * time.Second)
+		leave()
+		gone.Wait()
+		require.Equal(t, []string{"3"}, seen.list())
+		shut()
 	})
 }
 

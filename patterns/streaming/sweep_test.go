@@ -149,7 +149,11 @@ func history(t *testing.T, seed uint64, work process) (amiss []string) {
 		time.Sleep(20 * time.Second)
 		times := map[string]int{}
 		for _, line := range told(t, js) {
-			for _, name := range strings.Fields(line)[2:] {
+			in := strings.Fields(line)[2:]
+			if len(in) == 0 {
+				amiss = append(amiss, fmt.Sprintf("seed %d: a window closed that held nothing: %s", seed, line))
+			}
+			for _, name := range in {
 				times[name]++
 			}
 		}
