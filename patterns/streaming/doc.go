@@ -36,9 +36,8 @@
 //   - Order: results of a key come in the order of their windows (TestOrder). Events
 //     of one sender count in the order sent, across senders as stored.
 //   - What cannot be decoded, or panics, is refused and holds up nobody (TestProcessor).
-//   - A browser that comes back with Last-Event-ID gets all that its subject was told
-//     since, in order and once, from any Server (TestServer, TestResume,
-//     TestWhileCatchingUp, TestServerBehind).
+//   - Last-Event-ID brings a browser all that its subject was told since, in order and once,
+//     from any Server (TestServer, TestResume, TestWhileCatchingUp, TestServerBehind).
 //   - A slow client is cut, and delays no other (TestSlowClient, BenchmarkStalledClient).
 //   - Pages from elsewhere cannot read, by cross-site request or by a name made to
 //     point here; data cannot forge events (TestAdmission, TestServer, TestServerLimits).
@@ -47,8 +46,7 @@
 //
 // # When not to use it
 //
-// For each event by itself, a consumer (queueing) does. For joins and windows of many
-// kinds over terabytes, a stream processor such as Flink. For two-way traffic, WebSocket.
+// For each event by itself, queueing. For joins over terabytes, Flink. To hear too, WebSocket.
 //
 // # Related patterns
 //
