@@ -43,7 +43,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := s.serve(r.Context(), out, subject, after, known || s.cfg.FromStart); err != nil && r.Context().Err() == nil {
-		s.cfg.Log.Info("streaming: a client is let go and will come back", "subject", subject, "err", err)
+		s.cfg.Log.Debug("streaming: a client is let go and will come back", "subject", subject, "err", err)
 	}
 }
 
