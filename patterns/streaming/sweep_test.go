@@ -1,0 +1,188 @@
+package streaming_test
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/natspatterns/catalog/internal/natstest"
+	"github.com/natspatterns/catalog/patterns/streaming"
+)
+
+var histories = flag.Uint64("histories", 24, "seeded histories of each sweep")
+
+// process is one life of a processor, until ctx ends or it is fenced.
+type process func(ctx context.Context, js jetstream.JetStream) error
+
+func honest(ctx context.Context, js jetstream.JetStream) error {
+	p, err := streaming.NewProcessor(ctx, js, "tea", list, short)
+	if err != nil {
+		return nil // it died, or was cut, before it had begun
+	}
+	return p.Run(ctx)
+}
+
+// forgetful is the naive processor: windows in memory, and each event acked when
+// it has been added to one.
+func forgetful(ctx context.Context, js jetstream.JetStream) error {
+	cons, err := js.CreateOrUpdateConsumer(ctx, "FEED_tea", jetstream.ConsumerConfig{Durable: "naive", AckPolicy: jetstream.AckExplicitPolicy, AckWait: 2 * time.Second})
+	if err != nil {
+		return nil
+	}
+	open := map[string]*streaming.Result[names]{}
+	c, err := cons.Consume(func(msg jetstream.Msg) {
+		var ev reading
+		if ctx.Err() != nil || json.Unmarshal(msg.Data(), &ev) != nil {
+			return
+		}
+		meta, err := msg.Metadata()
+		if err != nil {
+			return
+		}
+		key := strings.TrimPrefix(msg.Subject(), "feed.tea.")
+		from := meta.Timestamp.Truncate(2 * time.Second)
+		if w := open[key]; w != nil && w.From.Before(from) {
+			data, _ := json.Marshal(w)
+			if _, err := js.Publish(ctx, "results.tea."+key, data); err != nil {
+				return
+			}
+			delete(open, key)
+		}
+		if open[key] == nil {
+			open[key] = &streaming.Result[names]{Key: key, From: from, To: from.Add(2 * time.Second)}
+		}
+		open[key].Count++
+		open[key].Value = append(open[key].Value, ev.Name)
+		_ = msg.Ack()
+	})
+	if err == nil {
+		<-ctx.Done()
+		c.Stop()
+		<-c.Closed()
+	}
+	return nil
+}
+
+// history sends thirty events under three keys to a processor, while lines are cut,
+// processors die or are replaced while they live, and the server restarts. It
+// returns what is amiss with the results in the end.
+func history(t *testing.T, seed uint64, work process) (amiss []string) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		js := s.JetStream("sender")
+		cfg, restarts := short, seed%4 == 0
+		if !restarts { // in memory, which is some thirty times faster
+			cfg.Storage = jetstream.MemoryStorage
+		}
+		require.NoError(t, streaming.Provision(t.Context(), js, "tea", cfg))
+		chance := rand.New(rand.NewPCG(seed, 0))
+		var all sync.WaitGroup
+		born := 0
+		spawn := func() (name string, kill func()) {
+			born++
+			name = fmt.Sprint("processor-", born)
+			ctx, cancel := context.WithCancel(t.Context())
+			js := s.JetStream(name)
+			all.Go(func() { _ = work(ctx, js) }) // fenced, or told to stop
+			return name, cancel
+		}
+		name, kill := spawn()
+		kills := []func(){kill}
+		all.Go(func() {
+			for i := range 30 {
+				for ctx := t.Context(); ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
+					ev := streaming.Event[reading]{ID: fmt.Sprint("e-", i), Key: fmt.Sprint("pot-", i%3), Value: reading{fmt.Sprint("e-", i)}}
+					if streaming.Send(ctx, js, "tea", ev) == nil {
+						break
+					}
+				}
+				if i%3 == 2 {
+					time.Sleep(1200 * time.Millisecond)
+				}
+			}
+		})
+		for range 5 {
+			time.Sleep(time.Duration(chance.IntN(2500)) * time.Millisecond)
+			switch chance.IntN(5) {
+			case 0:
+				s.Line(name).Cut()
+			case 1:
+				s.Line(name).Down() // and back, not knowing that it was replaced
+				old := name
+				name, kill = spawn()
+				kills = append(kills, kill)
+				time.Sleep(time.Duration(chance.IntN(3000)) * time.Millisecond)
+				s.Line(old).Up()
+			case 2:
+				s.Line(name).Down()
+				time.Sleep(time.Duration(chance.IntN(9000)) * time.Millisecond)
+				s.Line(name).Up()
+			case 3:
+				if chance.IntN(2) == 0 { // else its last words are still under way
+					s.Line(name).Down()
+				}
+				kill()
+				name, kill = spawn()
+				kills = append(kills, kill)
+			case 4:
+				if !restarts {
+					s.Line(name).Cut()
+					continue
+				}
+				s.Stop()
+				time.Sleep(time.Duration(chance.IntN(2000)) * time.Millisecond)
+				require.NoError(t, s.Start())
+			}
+		}
+		time.Sleep(40 * time.Second)
+		for _, key := range []string{"pot-0", "pot-1", "pot-2"} { // for those who close windows only then
+			send(t, js, key, "end", time.Time{})
+		}
+		time.Sleep(20 * time.Second)
+		times := map[string]int{}
+		for _, line := range told(t, js) {
+			in := strings.Fields(line)[2:]
+			if len(in) == 0 {
+				amiss = append(amiss, fmt.Sprintf("seed %d: a window closed that held nothing: %s", seed, line))
+			}
+			for _, name := range in {
+				times[name]++
+			}
+		}
+		for i := range 30 {
+			if n := times[fmt.Sprint("e-", i)]; n != 1 {
+				amiss = append(amiss, fmt.Sprintf("seed %d: e-%d counts %d times", seed, i, n))
+			}
+		}
+		for _, kill := range kills {
+			kill()
+		}
+		all.Wait()
+	})
+	return amiss
+}
+
+// Whatever is cut, killed, replaced or restarted, each event counts once.
+func TestSweep(t *testing.T) {
+	for seed := range *histories {
+		require.Empty(t, history(t, seed, honest))
+	}
+}
+
+// The same faults find the processor that keeps its windows in memory.
+func TestSweepFindsForgetful(t *testing.T) {
+	for seed := range *histories {
+		if len(history(t, seed, forgetful)) > 0 {
+			return
+		}
+	}
+	t.Fatal("no event was lost or doubled by a processor without stored state")
+}
