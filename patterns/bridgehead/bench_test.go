@@ -1,0 +1,99 @@
+package bridgehead_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/natspatterns/catalog/internal/ratio"
+	"github.com/natspatterns/catalog/internal/tap"
+	"github.com/natspatterns/catalog/patterns/bridgehead"
+)
+
+const messages = 30_000
+
+// across stores messages at the edge while the link is down, and returns how long
+// it takes from the link's return until all have arrived at the hub.
+func across(border string, open func(ctx context.Context, edge, hub jetstream.JetStream) (jetstream.Stream, error)) func(b *testing.B) time.Duration {
+	return func(b *testing.B) time.Duration {
+		s, err := tap.NewSites(b.TempDir(), border)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer s.Stop()
+		ctx := b.Context()
+		site := func(srv *tap.Server) jetstream.JetStream {
+			nc, err := nats.Connect(srv.ClientURL())
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.Cleanup(nc.Close)
+			js, err := jetstream.New(nc)
+			if err != nil {
+				b.Fatal(err)
+			}
+			return js
+		}
+		edge, hub := site(s.Edge), site(s.Hub)
+		if err := s.Cut(); err != nil {
+			b.Fatal(err)
+		}
+		in, err := open(ctx, edge, hub)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for range messages {
+			if _, err := edge.PublishAsync("orders.order-1.placed", make([]byte, 128)); err != nil {
+				b.Fatal(err)
+			}
+		}
+		<-edge.PublishAsyncComplete()
+		if err := s.Join(); err != nil {
+			b.Fatal(err)
+		}
+		var start time.Time // the first arrival: when the server asks again is its own affair
+		for {
+			info, err := in.Info(ctx)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if n := info.State.Msgs; n >= messages {
+				return time.Since(start)
+			} else if n > 0 && start.IsZero() {
+				start = time.Now()
+			}
+			time.Sleep(time.Millisecond) // lint:bubble: a benchmark
+		}
+	}
+}
+
+func ours() func(b *testing.B) time.Duration {
+	treaty := bridgehead.Treaty{Name: "orders", From: "edge", To: "hub", Subjects: []string{"orders.*.placed"}}
+	border, err := bridgehead.Border("edge", treaty)
+	if err != nil {
+		panic(err) // the treaty above is good
+	}
+	return across(border, func(ctx context.Context, edge, hub jetstream.JetStream) (jetstream.Stream, error) {
+		if _, err := bridgehead.Export(ctx, edge, treaty, bridgehead.Config{}); err != nil {
+			return nil, err
+		}
+		return bridgehead.Import(ctx, hub, treaty, bridgehead.Config{})
+	})
+}
+
+// plain is a bare sourced stream: no border, no prefix, no limit of age.
+func plain() func(b *testing.B) time.Duration {
+	return across("", func(ctx context.Context, edge, hub jetstream.JetStream) (jetstream.Stream, error) {
+		if _, err := edge.CreateStream(ctx, jetstream.StreamConfig{Name: "OUT", Subjects: []string{"orders.*.placed"}}); err != nil {
+			return nil, err
+		}
+		return hub.CreateStream(ctx, jetstream.StreamConfig{Name: "IN", Sources: []*jetstream.StreamSource{{Name: "OUT", Domain: "edge"}}})
+	})
+}
+
+func BenchmarkCatchUp(b *testing.B) {
+	ratio.Bar{Pattern: "bridgehead", Metric: "catching up, beside a bare sourced stream", AtLeast: 0.8}.Compare(b, plain(), ours())
+}

@@ -1,0 +1,126 @@
+package bridgehead_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/natspatterns/catalog/internal/natstest"
+	"github.com/natspatterns/catalog/patterns/bridgehead"
+)
+
+func TestMain(m *testing.M) { natstest.Main(m) }
+
+var (
+	toHub  = bridgehead.Treaty{Name: "orders", From: "edge", To: "hub", Subjects: []string{"orders.>"}}
+	toEdge = bridgehead.Treaty{Name: "prices", From: "hub", To: "edge", Subjects: []string{"prices.*.changed"}, Prefix: "central"}
+)
+
+// The link is cut three times under load. All that was agreed arrives, once, in
+// order, in both directions, and each site worked on meanwhile.
+func TestLink(t *testing.T) {
+	s := sites(t, false, toHub, toEdge)
+	hub, edge := natstest.JetStream(t, connect(t, s.Hub)), natstest.JetStream(t, connect(t, s.Edge))
+	open(t, edge, hub, toHub, bridgehead.Config{})
+	open(t, hub, edge, toEdge, bridgehead.Config{})
+	up(t, hub, toHub)
+	up(t, edge, toEdge)
+	const n = 300
+	var load sync.WaitGroup
+	load.Go(func() { publish(t, edge, []string{"orders.a.placed", "orders.b.placed", "orders.b.paid"}, n) })
+	load.Go(func() { publish(t, hub, []string{"prices.tea.changed", "prices.cup.changed"}, n) })
+	for range 3 {
+		require.NoError(t, s.Cut())
+		time.Sleep(100 * time.Millisecond) // lint:bubble: the cut has to last
+		before := [2]uint64{crossed(t, hub, toHub), crossed(t, edge, toEdge)}
+		require.NoError(t, s.Join())
+		natstest.Eventually(t, 40*time.Second, func(context.Context) error { // both directions have resumed
+			now := [2]uint64{crossed(t, hub, toHub), crossed(t, edge, toEdge)}
+			if now[0] <= before[0] && now[0] < 3*n || now[1] <= before[1] && now[1] < 2*n {
+				return fmt.Errorf("crossed %v, before %v", now, before)
+			}
+			return nil
+		})
+	}
+	load.Wait()
+	once(t, arrived(t, hub, "IN_orders", 3*n), []string{"edge.orders.a.placed", "edge.orders.b.placed", "edge.orders.b.paid"}, n)
+	once(t, arrived(t, edge, "IN_prices", 2*n), []string{"central.prices.tea.changed", "central.prices.cup.changed"}, n)
+}
+
+// The twin: a program that subscribes on one side and publishes on the other loses
+// what was said while the link was down, without a word.
+func TestForwarderLoses(t *testing.T) {
+	s := sites(t, true)
+	from, to := connect(t, s.Edge), connect(t, s.Hub)
+	heard, err := to.SubscribeSync("orders.>") // the leaf connection itself is the forwarder
+	require.NoError(t, err)
+	require.NoError(t, to.Flush())
+	natstest.Eventually(t, 5*time.Second, func(context.Context) error { // until its interest has crossed
+		if err := from.Publish("orders.a.placed", nil); err != nil {
+			return err
+		}
+		_, err := heard.NextMsg(50 * time.Millisecond)
+		return err
+	})
+	require.NoError(t, s.Cut())
+	for range 100 {
+		require.NoError(t, from.Publish("orders.a.placed", nil), "nobody tells")
+	}
+	require.NoError(t, from.Flush())
+	require.NoError(t, s.Join())
+	_, err = heard.NextMsg(300 * time.Millisecond)
+	require.ErrorIs(t, err, nats.ErrTimeout, "all hundred are gone")
+}
+
+// A treaty made while the link is down comes into force when it is up.
+func TestLate(t *testing.T) {
+	s := sites(t, false, toHub)
+	hub, edge := natstest.JetStream(t, connect(t, s.Hub)), natstest.JetStream(t, connect(t, s.Edge))
+	require.NoError(t, s.Cut())
+	open(t, edge, hub, toHub, bridgehead.Config{})
+	publish(t, edge, []string{"orders.a.placed"}, 5)
+	require.NoError(t, s.Join())
+	once(t, arrived(t, hub, "IN_orders", 5), []string{"edge.orders.a.placed"}, 5)
+}
+
+// A server of the hub restarts on its store: nothing is lost or doubled.
+func TestRestart(t *testing.T) {
+	s := sites(t, false, toHub)
+	edge := natstest.JetStream(t, connect(t, s.Edge))
+	open(t, edge, natstest.JetStream(t, connect(t, s.Hub)), toHub, bridgehead.Config{})
+	publish(t, edge, []string{"orders.a.placed"}, 50)
+	s.Hub.Stop()
+	publish(t, edge, []string{"orders.b.placed"}, 50)
+	require.NoError(t, s.Hub.Start())
+	require.NoError(t, s.Await(1))
+	hub := natstest.JetStream(t, connect(t, s.Hub))
+	once(t, arrived(t, hub, "IN_orders", 100), []string{"edge.orders.a.placed", "edge.orders.b.placed"}, 50)
+}
+
+// Between clusters that are joined by gateways, streams are sourced the same way.
+func TestClusters(t *testing.T) {
+	sc := natstest.NewSupercluster(t)
+	treaty := bridgehead.Treaty{Name: "orders", Subjects: []string{"orders.*.placed"}, Prefix: "east"}
+	east, west := natstest.JetStream(t, sc.East.Connect("east")), natstest.JetStream(t, sc.West.Connect("west"))
+	natstest.Eventually(t, 30*time.Second, func(ctx context.Context) error {
+		_, err := bridgehead.Export(ctx, east, treaty, bridgehead.Config{Replicas: 3, Cluster: "EAST"})
+		return err
+	})
+	natstest.Eventually(t, 30*time.Second, func(ctx context.Context) error {
+		_, err := bridgehead.Import(ctx, west, treaty, bridgehead.Config{Replicas: 3, Cluster: "WEST"})
+		return err
+	})
+	for i := range 50 {
+		natstest.Eventually(t, 10*time.Second, func(ctx context.Context) error {
+			_, err := east.Publish(ctx, "orders.a.placed", fmt.Append(nil, i), jetstream.WithMsgID(fmt.Sprint(i)))
+			return err
+		})
+	}
+	once(t, arrived(t, west, "IN_orders", 50), []string{"east.orders.a.placed"}, 50)
+}
