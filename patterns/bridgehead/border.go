@@ -58,11 +58,11 @@ func wildcards(pattern string) string {
 
 // silence is how long a source is silent only when its link is down: it is heard
 // every second.
-const silence = 5 * time.Second
+const silence = 3 * time.Second
 
 // Link is the state of a treaty's link, as To sees it.
 type Link struct {
-	Up      bool          // heard within the last 5s
+	Up      bool          // heard within the last 3s
 	Silent  time.Duration // since From was last heard; negative if never
 	Lag     uint64        // messages stored at From that have not crossed, when it was last heard
 	Crossed uint64        // messages that have, since the stream was made

@@ -132,7 +132,7 @@ func TestRead(t *testing.T) {
 	reads(func(l bridgehead.Link) bool { return l.Up && l.Crossed == 10 && l.Lag == 0 })
 	require.NoError(t, s.Cut())
 	publish(t, edge, []string{"orders.a.placed"}, 5)
-	reads(func(l bridgehead.Link) bool { return !l.Up && l.Crossed == 10 && l.Silent >= 5*time.Second })
+	reads(func(l bridgehead.Link) bool { return !l.Up && l.Crossed == 10 && l.Silent >= 3*time.Second })
 	require.NoError(t, s.Join())
 	reads(func(l bridgehead.Link) bool { return l.Up && l.Crossed == 15 })
 }
