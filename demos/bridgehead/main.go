@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -157,16 +158,16 @@ func tell(ctx context.Context, e *demo.Env, where string, js jetstream.JetStream
 	if err != nil {
 		return err
 	}
-	got := ""
-	for range n {
-		msg, err := cons.Next(jetstream.FetchContext(ctx))
-		if err != nil {
-			return err
-		}
-		got += fmt.Sprintf(" %s %s,", msg.Subject(), msg.Data())
+	batch, err := cons.Fetch(n, jetstream.FetchContext(ctx))
+	if err != nil {
+		return err
 	}
-	e.Printf("%s has%s", where, got[:len(got)-1])
-	return nil
+	var got []string
+	for msg := range batch.Messages() {
+		got = append(got, fmt.Sprintf("%s %s", msg.Subject(), msg.Data()))
+	}
+	e.Printf("%s has %s", where, strings.Join(got, ", "))
+	return batch.Error()
 }
 
 func open(ctx context.Context, e *demo.Env, p *places) error {

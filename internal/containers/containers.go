@@ -35,6 +35,43 @@ func Server(tb testing.TB) string {
 	return fmt.Sprintf("nats://127.0.0.1:%d", port)
 }
 
+// Sites is two servers, hub and edge, joined by a leaf node connection.
+type Sites struct {
+	HubURL, EdgeURL string
+	hub             testcontainers.Container
+}
+
+// NewSites starts the sites; permissions are those of edge at hub, as the text of a
+// server configuration.
+func NewSites(tb testing.TB, permissions string) *Sites {
+	tb.Helper()
+	net := newNetwork(tb)
+	site := func(name, conf string) (testcontainers.Container, string) {
+		port := natstest.FreePort(tb)
+		c := run(tb, port, func(r *testcontainers.ContainerRequest) {
+			r.Networks, r.NetworkAliases = []string{net}, map[string][]string{net: {name}}
+			r.Files = []testcontainers.ContainerFile{{Reader: strings.NewReader(conf), ContainerFilePath: "/site.conf", FileMode: 0o444}}
+		}, "-c", "/site.conf")
+		return c, fmt.Sprintf("nats://127.0.0.1:%d", port)
+	}
+	s := &Sites{}
+	s.hub, s.HubURL = site("hub", fmt.Sprintf(`
+		server_name: hub, jetstream { store_dir: /data, domain: hub }
+		accounts { SITES { jetstream: enabled, users: [ { user: hub, password: hub }, { user: edge, password: edge, permissions: %s } ] } }
+		no_auth_user: hub
+		leafnodes { listen: "0.0.0.0:7422" }`, permissions))
+	_, s.EdgeURL = site("edge", `
+		server_name: edge, jetstream { store_dir: /data, domain: edge }
+		leafnodes { reconnect: 100ms, remotes: [ { url: "nats-leaf://edge:edge@hub:7422" } ] }`)
+	return s
+}
+
+// RestartHub stops the hub, and with it the link, and starts it again.
+func (s *Sites) RestartHub(tb testing.TB) {
+	tb.Helper()
+	restart(tb, s.hub)
+}
+
 // Cluster is three servers, each in a container.
 type Cluster struct {
 	nodes []testcontainers.Container
@@ -44,19 +81,14 @@ type Cluster struct {
 // NewCluster starts a cluster, ready for streams of three replicas.
 func NewCluster(tb testing.TB) *Cluster {
 	tb.Helper()
-	ctx := context.Background()
-	net, err := network.New(ctx)
-	if err != nil {
-		tb.Fatal("containers: network: ", err)
-	}
-	tb.Cleanup(func() { _ = net.Remove(ctx) }) // what is left of it is docker's to clean
+	net := newNetwork(tb)
 	c := &Cluster{}
 	for i := range 3 {
 		port := natstest.FreePort(tb)
 		name := fmt.Sprintf("n%d", i)
 		c.urls = append(c.urls, fmt.Sprintf("nats://127.0.0.1:%d", port))
 		c.nodes = append(c.nodes, run(tb, port, func(r *testcontainers.ContainerRequest) {
-			r.Networks, r.NetworkAliases = []string{net.Name}, map[string][]string{net.Name: {name}}
+			r.Networks, r.NetworkAliases = []string{net}, map[string][]string{net: {name}}
 		}, "-js", "-sd", "/data", "--name", name, "--cluster_name", "C1", "--cluster", "nats://0.0.0.0:6222",
 			"--routes", "nats://n0:6222,nats://n1:6222,nats://n2:6222", "--client_advertise", fmt.Sprintf("127.0.0.1:%d", port)))
 	}
@@ -69,15 +101,30 @@ func (c *Cluster) URL() string { return strings.Join(c.urls, ",") }
 // Restart stops server i, which loses what it had in memory, and starts it again.
 func (c *Cluster) Restart(tb testing.TB, i int) {
 	tb.Helper()
+	restart(tb, c.nodes[i])
+}
+
+func restart(tb testing.TB, c testcontainers.Container) {
+	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	grace := 5 * time.Second
-	if err := c.nodes[i].Stop(ctx, &grace); err != nil {
+	if err := c.Stop(ctx, &grace); err != nil {
 		tb.Fatal("containers: stop: ", err)
 	}
-	if err := c.nodes[i].Start(ctx); err != nil {
+	if err := c.Start(ctx); err != nil {
 		tb.Fatal("containers: start: ", err)
 	}
+}
+
+func newNetwork(tb testing.TB) string {
+	tb.Helper()
+	net, err := network.New(context.Background())
+	if err != nil {
+		tb.Fatal("containers: network: ", err)
+	}
+	tb.Cleanup(func() { _ = net.Remove(context.Background()) }) // what is left of it is docker's to clean
+	return net.Name
 }
 
 // Connect returns a connection to url, closed when the test ends.

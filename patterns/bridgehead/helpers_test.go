@@ -84,13 +84,16 @@ func arrived(t *testing.T, js jetstream.JetStream, stream string, n uint64) []st
 		if err != nil {
 			return err
 		}
+		batch, err := cons.Fetch(int(last), jetstream.FetchContext(ctx))
+		if err != nil {
+			return err
+		}
 		all = nil
-		for uint64(len(all)) < last {
-			msg, err := cons.Next(jetstream.FetchMaxWait(2 * time.Second))
-			if err != nil {
-				return err
-			}
+		for msg := range batch.Messages() {
 			all = append(all, msg.Subject()+" "+string(msg.Data()))
+		}
+		if batch.Error() != nil || uint64(len(all)) < last {
+			return fmt.Errorf("read %d of %d: %w", len(all), last, batch.Error())
 		}
 		return nil
 	})
