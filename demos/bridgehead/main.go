@@ -178,7 +178,9 @@ func open(ctx context.Context, e *demo.Env, p *places) error {
 	if err := p.town.Conn().Flush(); err != nil {
 		return err
 	}
-	say := func(subject string) error { return errors.Join(p.island.Conn().Publish(subject, nil), p.island.Conn().Flush()) }
+	say := func(subject string) error {
+		return errors.Join(p.island.Conn().Publish(subject, nil), p.island.Conn().Flush())
+	}
 	listens := func(subject string) bool { // whatever else is said meanwhile
 		for end := time.Now().Add(200 * time.Millisecond); time.Now().Before(end); {
 			if msg, err := heard.NextMsg(50 * time.Millisecond); err == nil && msg.Subject == subject {
