@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -149,10 +151,7 @@ func (e *Env) connect(name string) (*nats.Conn, error) {
 	if e.stage.Server != nil {
 		nc, err = nats.Connect("", append(opts, nats.InProcessServer(e.Line(name)))...)
 	} else {
-		if e.stage.Recorder != nil {
-			opts = append(opts, nats.SetCustomDialer(tap.NewLine(name, nil, e.stage.Recorder)))
-		}
-		nc, domain, err = e.stage.Connect(name, opts...)
+		nc, domain, err = e.stage.Connect(name, append(opts, nats.SetCustomDialer(e.Line(name)))...)
 	}
 	if err != nil {
 		return nil, err
@@ -243,8 +242,7 @@ func (e *Env) Start() time.Time { return e.t0 }
 // own. On a real server, what does not carry it is never touched.
 func (e *Env) Mark() map[string]string { return mark(e.play.Name) }
 
-// Line is the wire of a participant, to cut or slow. Only the embedded server's
-// participants have one: with another server, what is done to it has no effect.
+// Line is the wire of a participant, to cut or slow.
 func (e *Env) Line(name string) *tap.Line {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -258,22 +256,31 @@ func (e *Env) Line(name string) *tap.Line {
 	return e.lines[name]
 }
 
-// ErrElsewhere reports that a play wanted to stop a server which is not its own.
-var ErrElsewhere = errors.New("demo: only the embedded server can be stopped; play this one without -server")
-
-// StopServer stops the embedded server; what it stored stays.
-func (e *Env) StopServer() error {
-	if e.stage.Server == nil {
-		return ErrElsewhere
+// StopServer stops the embedded server; what it stored stays. A server that is not
+// ours goes on, but no participant reaches it.
+func (e *Env) StopServer() {
+	if e.stage.Server != nil {
+		e.stage.Server.Stop()
+		return
 	}
-	e.stage.Server.Stop()
-	return nil
+	for _, l := range e.allLines() {
+		l.Down()
+	}
 }
 
 // StartServer starts it again.
 func (e *Env) StartServer() error {
-	if e.stage.Server == nil {
-		return ErrElsewhere
+	if e.stage.Server != nil {
+		return e.stage.Server.Start()
 	}
-	return e.stage.Server.Start()
+	for _, l := range e.allLines() {
+		l.Up()
+	}
+	return nil
+}
+
+func (e *Env) allLines() []*tap.Line {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Collect(maps.Values(e.lines))
 }
