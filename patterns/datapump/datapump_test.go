@@ -2,8 +2,6 @@ package datapump_test
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -15,73 +13,6 @@ import (
 	"github.com/natspatterns/catalog/internal/natstest"
 	"github.com/natspatterns/catalog/patterns/datapump"
 )
-
-// runner is a Pump or a Reader.
-type runner interface{ Run(context.Context) error }
-
-// runs runs it and returns a function that stops it and waits.
-func runs(t *testing.T, r runner) (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- r.Run(ctx) }()
-	stopped := false
-	stop = func() {
-		if !stopped {
-			stopped = true
-			cancel()
-			require.NoError(t, <-done)
-		}
-	}
-	t.Cleanup(stop)
-	return stop
-}
-
-// reaches waits until a pump has applied a sequence.
-func reaches(t *testing.T, p *datapump.Pump, seq uint64) {
-	t.Helper()
-	natstest.Eventually(t, 20*time.Second, func(context.Context) error {
-		if s := p.State(); s.Applied < seq {
-			return fmt.Errorf("%+v", s)
-		}
-		return nil
-	})
-}
-
-func all[T any](ctx context.Context, nc *nats.Conn, statement string, args any) (rows []T, err error) {
-	for row, err := range datapump.Query[T](ctx, nc, "shops", statement, args) {
-		if err != nil {
-			return rows, err
-		}
-		rows = append(rows, row)
-	}
-	return rows, nil
-}
-
-func publish(t *testing.T, js jetstream.JetStream, table string, rows ...string) uint64 {
-	var last uint64
-	for _, r := range rows {
-		ack, err := js.Publish(t.Context(), "shops.row."+table, []byte(r))
-		require.NoError(t, err)
-		last = ack.Sequence
-	}
-	return last
-}
-
-// diverted returns the reasons by sequence.
-func diverted(t *testing.T, js jetstream.JetStream, pump string) map[string]string {
-	s, err := js.Stream(t.Context(), "SHOPS_DIVERTED")
-	require.NoError(t, err)
-	info, err := s.Info(t.Context(), jetstream.WithSubjectFilter("shops.diverted."+pump+".*"))
-	require.NoError(t, err)
-	reasons := map[string]string{}
-	for subject, n := range info.State.Subjects {
-		require.EqualValues(t, 1, n)
-		m, err := s.GetLastMsgForSubject(t.Context(), subject)
-		require.NoError(t, err)
-		reasons[m.Header.Get(datapump.SequenceHeader)] = m.Header.Get(datapump.ReasonHeader)
-	}
-	return reasons
-}
 
 // The same client, the same rows, three stores.
 func TestConformance(t *testing.T) {
@@ -196,7 +127,9 @@ func goesOn(t *testing.T, s *suite) {
 func atomically(t *testing.T, s *suite) {
 	ctx := t.Context()
 	sales := &schema.Tables[1]
-	row := func(n int64, till string) datapump.Row { return datapump.Row{Table: sales, Seq: uint64(n), Values: []any{n, till}} }
+	row := func(n int64, till string) datapump.Row {
+		return datapump.Row{Table: sales, Seq: uint64(n), Values: []any{n, till}}
+	}
 	at, err := s.store.Applied(ctx, "p")
 	require.NoError(t, err)
 	require.Zero(t, at)
@@ -258,95 +191,4 @@ func diverts(t *testing.T, s *suite) {
 	require.Contains(t, reasons["5"], `column "n": it wants an integer`)
 	require.Contains(t, reasons["9"], `column "card" is not one of those allowed`)
 	require.EqualValues(t, 8, p.State().Diverted)
-	var kv any = s.store
-	if _, lax := kv.(interface{ Lax() }); lax {
-		return
-	}
-}
-
-func large(t *testing.T, s *suite) {
-	p := s.pump(t, datapump.Config{})
-	runs(t, p)
-	s.reader(t)
-	const n = 20_000
-	fill(t, s.js, n)
-	reaches(t, p, n)
-	rows := s.sales(t)
-	require.Len(t, rows, n)
-	for i, row := range rows {
-		require.Equal(t, i, row.N)
-	}
-}
-
-func fill(tb testing.TB, js jetstream.JetStream, n int) {
-	for i := range n {
-		data, err := json.Marshal(sale{i, "till-1"})
-		require.NoError(tb, err)
-		_, err = js.PublishAsync("shops.row.sales", data)
-		require.NoError(tb, err)
-	}
-	select {
-	case <-js.PublishAsyncComplete():
-	case <-time.After(30 * time.Second):
-		tb.Fatal("the stream is slow")
-	}
-}
-
-func breaksOff(t *testing.T, s *suite) {
-	p := s.pump(t, datapump.Config{})
-	runs(t, p)
-	s.reader(t)
-	fill(t, s.js, 20_000)
-	reaches(t, p, 20_000)
-	for range 50 { // more than are answered at once
-		for row, err := range datapump.Query[sale](t.Context(), s.nc, "shops", "sales", nil) {
-			var refused *datapump.Error
-			if errors.As(err, &refused) && refused.Code == "429" {
-				break // those before are being closed
-			}
-			require.NoError(t, err)
-			require.Zero(t, row.N)
-			break
-		}
-	}
-	natstest.Eventually(t, 5*time.Second, func(ctx context.Context) error {
-		_, err := all[sale](ctx, s.nc, "sales", nil)
-		return err
-	})
-}
-
-func refusals(t *testing.T, s *suite) {
-	_, err := all[sale](t.Context(), s.nc, "sales", nil)
-	require.ErrorIs(t, err, datapump.ErrNobody)
-	s.reader(t)
-	for statement, want := range map[string]string{"unknown": "404", "stock-of": ""} {
-		_, err := all[sale](t.Context(), s.nc, statement, nil)
-		var refused *datapump.Error
-		if want == "" {
-			require.NoError(t, err)
-		} else {
-			require.ErrorAs(t, err, &refused)
-			require.Equal(t, want, refused.Code)
-		}
-	}
-	for _, args := range []any{map[string]any{"shop": 1}, map[string]any{"shop; DROP TABLE stock": "x"}, []int{1}} {
-		_, err := all[stock](t.Context(), s.nc, "stock-of", args)
-		var refused *datapump.Error
-		require.ErrorAs(t, err, &refused)
-		require.Equal(t, "400", refused.Code)
-	}
-}
-
-func evil(t *testing.T, s *suite) {
-	p := s.pump(t, datapump.Config{})
-	runs(t, p)
-	s.reader(t)
-	names := []string{`n\") VALUES (1); DROP TABLE sales; --`, `n\"`, `rowid`, `N`, ``, `n\u0000`}
-	for _, name := range names {
-		publish(t, s.js, "sales", `{"`+name+`":1}`)
-	}
-	last := publish(t, s.js, "sales", `{"n":1,"till":"'); DROP TABLE sales; --"}`)
-	reaches(t, p, last)
-	require.Equal(t, []sale{{1, `'); DROP TABLE sales; --`}}, s.sales(t))
-	require.Len(t, diverted(t, s.js, "main"), len(names))
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -66,11 +67,18 @@ func (b *bucket) at(ctx context.Context, pump string) (seq, revision uint64, err
 func appliedKey(pump string) string { return "_applied." + pump } // no table begins with _
 
 func (b *bucket) Applied(ctx context.Context, pump string) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, lost)
+	defer cancel()
 	seq, _, err := b.at(ctx, pump)
 	return seq, err
 }
 
+// lost is when an answer of the server is taken to be lost, in a cut.
+const lost = 5 * time.Second
+
 func (b *bucket) Apply(ctx context.Context, pump string, from, to uint64, rows []Row) error {
+	ctx, cancel := context.WithTimeout(ctx, lost)
+	defer cancel()
 	seq, revision, err := b.at(ctx, pump)
 	if err == nil && seq != from {
 		err = ErrFenced

@@ -234,4 +234,3 @@ func (p *Pump) open(ctx context.Context) (jetstream.Consumer, error) {
 	p.mu.Unlock()
 	return cons, err
 }
-

@@ -158,4 +158,3 @@ func (r *Reader) answer(msg *nats.Msg) {
 	for range chunks { // until the cursor is closed
 	}
 }
-

@@ -112,9 +112,7 @@ func (s *sqlite) Query(ctx context.Context, st Statement, args []any) iter.Seq2[
 			var row []byte
 			if err = rows.Scan(into...); err == nil {
 				for i, v := range values {
-					if text, ok := v.(string); ok && types[i].DatabaseTypeName() == "JSON" {
-						values[i] = json.RawMessage(text)
-					}
+					values[i] = declared(types[i].DatabaseTypeName(), v)
 				}
 				row, err = object(names, values)
 			}
@@ -126,4 +124,20 @@ func (s *sqlite) Query(ctx context.Context, st Statement, args []any) iter.Seq2[
 			yield(nil, err)
 		}
 	}
+}
+
+// declared makes of a value what its column was declared to hold: SQLite knows
+// neither documents nor truth.
+func declared(kind string, value any) any {
+	switch v := value.(type) {
+	case string:
+		if kind == "JSON" {
+			return json.RawMessage(v)
+		}
+	case int64:
+		if kind == "BOOLEAN" {
+			return v != 0
+		}
+	}
+	return value
 }
