@@ -86,27 +86,29 @@ func (r *Reader) Run(ctx context.Context) error {
 		return ErrTwice
 	}
 	defer r.kill()
-	closed := r.sub.StatusChanged(nats.SubscriptionClosed)
-	select {
-	case <-ctx.Done():
-	case <-closed:
+	closed, drained := r.nc.StatusChanged(nats.CLOSED), r.sub.StatusChanged(nats.SubscriptionClosed)
+	defer r.nc.RemoveStatusListener(closed)
+	if !r.nc.IsClosed() {
+		select {
+		case <-ctx.Done():
+		case <-closed:
+		}
 	}
 	var err error
-	if r.nc.IsClosed() {
+	switch {
+	case r.nc.IsClosed():
 		err = fmt.Errorf("datapump: reader of %s: %w", r.name, nats.ErrConnectionClosed)
-	} else if r.nc.IsConnected() && r.sub.Drain() == nil {
+		r.kill()
+	case r.nc.IsConnected() && r.sub.Drain() == nil:
 		select {
-		case <-closed: // all that came has been taken
+		case <-drained: // all that came has been taken
 		case <-time.After(r.cfg.Grace):
 		}
-	} else {
-		_ = r.sub.Unsubscribe() // it is gone already
+	default:
+		_ = r.sub.Unsubscribe() // nothing more comes
 	}
 	hurry := time.AfterFunc(r.cfg.Grace, r.kill)
 	defer hurry.Stop()
-	if err != nil {
-		r.kill()
-	}
 	for range cap(r.slots) { // when all slots are taken here, nothing is being answered
 		r.slots <- struct{}{}
 	}

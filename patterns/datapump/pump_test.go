@@ -1,0 +1,234 @@
+package datapump_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/natspatterns/catalog/internal/natstest"
+	"github.com/natspatterns/catalog/patterns/datapump"
+)
+
+// switched is a store that fails while err is set.
+type switched struct {
+	datapump.Store
+	mu    sync.Mutex
+	err   error
+	tries []time.Time
+}
+
+func (s *switched) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = err
+}
+
+func (s *switched) Apply(ctx context.Context, pump string, from, to uint64, rows []datapump.Row) error {
+	s.mu.Lock()
+	err := s.err
+	s.tries = append(s.tries, time.Now())
+	s.mu.Unlock()
+	if errors.Is(err, datapump.ErrRow) && len(rows) == 0 {
+		err = errDown
+	}
+	if err != nil {
+		return err
+	}
+	return s.Store.Apply(ctx, pump, from, to, rows)
+}
+
+func sales(t *testing.T, store datapump.Store) (rows []string) {
+	for row, err := range store.Query(t.Context(), schema.Statements[2], nil) {
+		require.NoError(t, err)
+		rows = append(rows, string(row))
+	}
+	return rows
+}
+
+// In the time of a bubble: what a pump does when something is down.
+func TestPump(t *testing.T) {
+	type play struct {
+		*switched
+		s    *natstest.Server
+		js   jetstream.JetStream
+		pump *datapump.Pump
+		log  *bytes.Buffer
+		stop func()
+		end  <-chan error
+	}
+	cases := map[string]func(t *testing.T, p *play){
+		"a store that is down pauses the pump, and nothing is lost": func(t *testing.T, p *play) {
+			p.fail(errDown)
+			last := publish(t, p.js, "sales", `{"n":1}`)
+			time.Sleep(time.Minute)
+			require.ErrorIs(t, p.pump.State().Paused, errDown)
+			require.Less(t, len(p.tries), 20) // in a minute, for waits grow
+			for i, try := range p.tries[9:] {
+				require.Equal(t, 5*time.Second, try.Sub(p.tries[i+8]).Round(100*time.Millisecond))
+			}
+			p.fail(nil)
+			time.Sleep(5 * time.Second)
+			require.Equal(t, datapump.State{Applied: last, Rows: 1}, p.pump.State())
+			require.Len(t, sales(t, p.Store), 1)
+			require.Contains(t, p.log.String(), "the store is down")
+			require.Contains(t, p.log.String(), "goes on")
+		},
+		"a row that was diverted stays so, though the store would take it now": func(t *testing.T, p *play) {
+			p.fail(fmt.Errorf("%w: no such till yet", datapump.ErrRow)) // and the sequence is not moved
+			last := publish(t, p.js, "sales", `{"n":1}`)
+			time.Sleep(time.Second)
+			require.Equal(t, map[string]string{"1": "the store refuses the row: no such till yet"}, diverted(t, p.js, "main"))
+			p.fail(nil)
+			time.Sleep(time.Hour) // beyond any window
+			require.Equal(t, datapump.State{Applied: last, Diverted: 1}, p.pump.State())
+			require.Empty(t, sales(t, p.Store))
+			require.Len(t, diverted(t, p.js, "main"), 1)
+		},
+		"what is removed from the stream too soon is counted": func(t *testing.T, p *play) {
+			publish(t, p.js, "sales", `{"n":1}`)
+			time.Sleep(time.Second)
+			p.fail(errDown)
+			last := publish(t, p.js, "sales", `{"n":2}`, `{"n":3}`, `{"n":4}`)
+			s, err := p.js.Stream(t.Context(), "SHOPS")
+			require.NoError(t, err)
+			require.NoError(t, s.Purge(t.Context(), jetstream.WithPurgeSequence(last)))
+			p.fail(nil)
+			time.Sleep(6 * time.Second)
+			require.Equal(t, datapump.State{Applied: last, Rows: 2, Missed: 2}, p.pump.State())
+			require.Contains(t, p.log.String(), "removed")
+		},
+		"a cut is gone over": func(t *testing.T, p *play) {
+			p.s.Line("pump").Down()
+			last := publish(t, p.js, "sales", `{"n":1}`, `{"n":2}`)
+			time.Sleep(time.Minute)
+			p.s.Line("pump").Up()
+			time.Sleep(15 * time.Second)
+			require.Equal(t, datapump.State{Applied: last, Rows: 2}, p.pump.State())
+		},
+		"a stream that is gone ends it": func(t *testing.T, p *play) {
+			require.NoError(t, p.js.DeleteStream(t.Context(), "SHOPS"))
+			require.ErrorIs(t, <-p.end, jetstream.ErrStreamNotFound)
+		},
+		"a stream that was replaced ends it": func(t *testing.T, p *play) {
+			publish(t, p.js, "sales", `{"n":1}`, `{"n":2}`)
+			time.Sleep(time.Second)
+			require.NoError(t, p.js.DeleteStream(t.Context(), "SHOPS"))
+			require.NoError(t, datapump.Provision(t.Context(), p.js, "shops", datapump.Config{}))
+			publish(t, p.js, "sales", `{"n":3}`)
+			require.ErrorIs(t, <-p.end, datapump.ErrAhead)
+		},
+		"a second Run is refused": func(t *testing.T, p *play) {
+			require.ErrorIs(t, p.pump.Run(t.Context()), datapump.ErrTwice)
+		},
+		"a row as large as a message is diverted without its body": func(t *testing.T, p *play) {
+			publish(t, p.js, "sales", `{"card":"`+strings.Repeat("4", int(p.js.Conn().MaxPayload())-20)+`"}`)
+			time.Sleep(time.Second)
+			s, err := p.js.Stream(t.Context(), "SHOPS_DIVERTED")
+			require.NoError(t, err)
+			m, err := s.GetMsg(t.Context(), 1)
+			require.NoError(t, err)
+			require.Empty(t, m.Data)
+			require.Equal(t, "true", m.Header.Get(datapump.CutHeader))
+			require.Equal(t, "sales", m.Header.Get(datapump.TableHeader))
+		},
+	}
+	for name, test := range cases {
+		t.Run(name, func(t *testing.T) {
+			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+				store, _ := newSQLite(t)
+				p := &play{switched: &switched{Store: store}, s: s, js: s.JetStream("test"), log: &bytes.Buffer{}}
+				var err error
+				p.pump, err = datapump.NewPump(t.Context(), s.JetStream("pump"), "shops", "main", p.switched,
+					datapump.Config{Pause: 5 * time.Second, Log: slog.New(slog.NewTextHandler(p.log, nil))})
+				require.NoError(t, err)
+				ctx, cancel := context.WithCancel(t.Context())
+				end := make(chan error, 1)
+				done := make(chan struct{})
+				go func() { defer close(done); end <- p.pump.Run(ctx) }()
+				p.end = end
+				time.Sleep(100 * time.Millisecond)
+				test(t, p)
+				cancel()
+				<-done
+			})
+		})
+	}
+}
+
+// The databases say which row they refuse, and only that one is diverted.
+func TestRefused(t *testing.T) {
+	for name, store := range map[string]func(t *testing.T) datapump.Store{
+		"SQLite":     func(t *testing.T) datapump.Store { s, _ := newSQLite(t); return s },
+		"PostgreSQL": func(t *testing.T) datapump.Store { s, _ := newPostgres(t); return s },
+	} {
+		t.Run(name, func(t *testing.T) {
+			js := natstest.Start(t).JetStream("test")
+			s := &suite{js: js, nc: js.Conn(), store: store(t)}
+			p := s.pump(t, datapump.Config{})
+			var rows []string
+			for n := range 100 {
+				till := "till-1"
+				if n%40 == 7 {
+					till = "stolen"
+				}
+				rows = append(rows, fmt.Sprintf(`{"n":%d,"till":%q}`, n, till))
+			}
+			publish(t, js, "sales", rows...)
+			last := publish(t, js, "stock", `{"shop":"a","sku":"1","count":5}`, `{"shop":"a","sku":"1","count":-1}`)
+			runs(t, p)
+			s.reader(t)
+			reaches(t, p, last)
+			require.Len(t, s.sales(t), 97)
+			left, err := all[stock](t.Context(), s.nc, "stock", nil)
+			require.NoError(t, err)
+			require.Equal(t, []stock{{Shop: "a", SKU: "1", Count: 5}}, left) // the good one before the bad one of its key
+			reasons := diverted(t, js, "main")
+			require.Len(t, reasons, 4)
+			for _, seq := range []string{"8", "48", "88", "102"} {
+				require.Contains(t, strings.ToLower(reasons[seq]), "check constraint")
+			}
+		})
+	}
+}
+
+// A table that is missing is no fault of the rows: the pump waits for it.
+func TestDrift(t *testing.T) {
+	for name, store := range map[string]func(t *testing.T) (datapump.Store, func(sql string)){
+		"SQLite": func(t *testing.T) (datapump.Store, func(string)) {
+			s, db := newSQLite(t)
+			return s, func(sql string) { _, err := db.Exec(sql); require.NoError(t, err) }
+		},
+		"PostgreSQL": func(t *testing.T) (datapump.Store, func(string)) {
+			s, pool := newPostgres(t)
+			return s, func(sql string) { _, err := pool.Exec(context.Background(), sql); require.NoError(t, err) }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			js := natstest.Start(t).JetStream("test")
+			store, exec := store(t)
+			s := &suite{js: js, nc: js.Conn(), store: store}
+			p := s.pump(t, datapump.Config{Pause: 20 * time.Millisecond})
+			exec("ALTER TABLE sales RENAME COLUMN till TO cash_desk")
+			runs(t, p)
+			last := publish(t, js, "sales", `{"n":1,"till":"a"}`)
+			natstest.Eventually(t, 5*time.Second, func(context.Context) error {
+				if p.State().Tries < 3 {
+					return fmt.Errorf("%+v", p.State())
+				}
+				return nil
+			})
+			exec("ALTER TABLE sales RENAME COLUMN cash_desk TO till")
+			reaches(t, p, last)
+			require.Equal(t, datapump.State{Applied: last, Rows: 1}, p.State())
+		})
+	}
+}
