@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
-	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-func (p *Pump) divertedAs(seq any) string { return fmt.Sprintf("%s.diverted.%s.%v", p.name, p.id, seq) }
+// item is a message on its way into the store.
+type item struct {
+	row  Row
+	err  error // why it is to be diverted
+	done bool  // it has been
+	msg  jetstream.Msg
+}
 
 func (p *Pump) decode(seq uint64, msg jetstream.Msg) *item {
 	it := &item{msg: msg, row: Row{Seq: seq}}
@@ -95,29 +98,4 @@ func latest(items []*item) (rows []Row, of []*item) {
 		rows, of = append(rows, it.row), append(of, it)
 	}
 	return rows, of
-}
-
-// divert puts a bad row where people look, before its sequence is applied: so it is
-// not lost. Its subject can be written once: so it is not doubled.
-func (p *Pump) divert(ctx context.Context, it *item) error {
-	if it.err == nil || it.done {
-		return nil
-	}
-	msg := nats.NewMsg(p.divertedAs(it.row.Seq))
-	msg.Data = it.msg.Data()
-	msg.Header.Set(ReasonHeader, fmt.Sprintf("%.400s", strings.Join(strings.Fields(it.err.Error()), " ")))
-	msg.Header.Set(TableHeader, it.msg.Subject()[strings.LastIndexByte(it.msg.Subject(), '.')+1:])
-	msg.Header.Set(SequenceHeader, fmt.Sprint(it.row.Seq))
-	if fits(p.js.Conn(), len(msg.Data)) != nil {
-		msg.Data = nil
-		msg.Header.Set(CutHeader, "true")
-	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	if _, err := p.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequencePerSubject(0)); err != nil && !isConflict(err) {
-		return err
-	}
-	it.done = true
-	p.cfg.Log.Warn("datapump: diverted", "pump", p.id, "seq", it.row.Seq, "err", it.err)
-	return nil
 }

@@ -16,14 +16,6 @@ import (
 // when either was replaced or restored: what comes next would be taken for applied.
 var ErrAhead = errors.New("datapump: the store is ahead of the stream")
 
-// Headers of a diverted row, beside its body as it came.
-const (
-	ReasonHeader   = "Reason"
-	TableHeader    = "Table"
-	SequenceHeader = "Sequence" // of the row in its stream
-	CutHeader      = "Cut"      // set when the body had no room; fetch it by Sequence
-)
-
 // State tells how a Pump is doing.
 type State struct {
 	Applied  uint64 // the last sequence that has taken effect
@@ -46,14 +38,6 @@ type Pump struct {
 
 	mu    sync.Mutex
 	state State
-}
-
-// item is a message on its way into the store.
-type item struct {
-	row  Row
-	err  error // why it is to be diverted
-	done bool  // it has been
-	msg  jetstream.Msg
 }
 
 // NewPump returns a pump from the stream of that name into store, once the streams
@@ -196,22 +180,8 @@ func (p *Pump) open(ctx context.Context) (jetstream.Consumer, error) {
 	if err != nil {
 		return nil, err
 	}
-	diverted, err := ask(ctx, func(ctx context.Context) (*jetstream.StreamInfo, error) {
-		s, err := p.js.Stream(ctx, strings.ToUpper(p.name)+"_DIVERTED")
-		if err != nil {
-			return nil, err
-		}
-		return s.Info(ctx, jetstream.WithSubjectFilter(p.divertedAs("*")))
-	})
-	if err != nil {
+	if p.diverted, err = p.divertedAfter(ctx, at); err != nil {
 		return nil, err
-	}
-	p.diverted = map[uint64]bool{}
-	for subject := range diverted.State.Subjects {
-		var seq uint64
-		if _, err := fmt.Sscan(subject[strings.LastIndexByte(subject, '.')+1:], &seq); err == nil && seq > at {
-			p.diverted[seq] = true
-		}
 	}
 	s, err := ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return p.js.Stream(ctx, strings.ToUpper(p.name)) })
 	if err != nil {
