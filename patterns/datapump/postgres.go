@@ -133,12 +133,13 @@ func (p *postgres) Query(ctx context.Context, st Statement, args []any) iter.Seq
 	return func(yield func([]byte, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		rows, err := p.pool.Query(ctx, st.SQL, args...)
-		defer rows.Close()
-		defer cancel() // first, or Close would read the result to its end
 		if err != nil {
+			cancel()
 			yield(nil, err)
 			return
 		}
+		defer rows.Close()
+		defer cancel() // first, or Close would read the result to its end
 		names := make([]string, len(rows.FieldDescriptions()))
 		for i, f := range rows.FieldDescriptions() {
 			names[i] = f.Name

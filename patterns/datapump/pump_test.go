@@ -62,7 +62,6 @@ func TestPump(t *testing.T) {
 		js   jetstream.JetStream
 		pump *datapump.Pump
 		log  *bytes.Buffer
-		stop func()
 		end  <-chan error
 	}
 	cases := map[string]func(t *testing.T, p *play){

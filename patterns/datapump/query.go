@@ -34,11 +34,14 @@ func Query[T any](ctx context.Context, nc *nats.Conn, name, statement string, ar
 		defer r.close()
 		for err == nil && !r.ended {
 			var data []byte
-			if data, err = r.next(ctx); err != nil || r.ended {
+			if data, err = r.next(ctx); err != nil {
 				break
 			}
 			var rows []T
-			if err = json.Unmarshal(data, &rows); err != nil {
+			if len(data) > 0 {
+				err = json.Unmarshal(data, &rows)
+			}
+			if err != nil {
 				err = fmt.Errorf("%w: rows into %T: %w", ErrPayload, rows, err)
 				break
 			}
@@ -47,8 +50,7 @@ func Query[T any](ctx context.Context, nc *nats.Conn, name, statement string, ar
 					return
 				}
 			}
-			r.rows += len(rows)
-			err = nc.Publish(r.credit, nil)
+			err = r.took(len(rows))
 		}
 		if err != nil {
 			var none T
@@ -63,6 +65,7 @@ type result struct {
 	sub          *nats.Subscription
 	credit       string // where the reader is told that a chunk was taken
 	chunks, rows int
+	end          string // how many rows there are, once that is known
 	ended        bool
 }
 
@@ -98,7 +101,19 @@ func (r *result) close() {
 	}
 }
 
-// next returns the next chunk, or nil at the end.
+// took allows the reader another chunk, or finds the result complete.
+func (r *result) took(rows int) error {
+	if r.rows += rows; r.end == "" {
+		return r.nc.Publish(r.credit, nil)
+	}
+	r.ended = true
+	if r.end != strconv.Itoa(r.rows) {
+		return fmt.Errorf("%w: %d rows of %s came", ErrIncomplete, r.rows, r.end)
+	}
+	return nil
+}
+
+// next returns the next chunk.
 func (r *result) next(ctx context.Context) ([]byte, error) {
 	for {
 		try, cancel := context.WithTimeout(ctx, silence)
@@ -119,18 +134,13 @@ func (r *result) next(ctx context.Context) ([]byte, error) {
 		case h.Get(micro.ErrorCodeHeader) != "":
 			r.ended = true
 			return nil, &Error{h.Get(micro.ErrorCodeHeader), h.Get(micro.ErrorHeader)}
-		case h.Get(endHeader) != "":
-			r.ended = true
-			if h.Get(endHeader) != strconv.Itoa(r.rows) {
-				return nil, fmt.Errorf("%w: %d rows of %s came", ErrIncomplete, r.rows, h.Get(endHeader))
-			}
-			return nil, nil
 		}
 		r.credit = msg.Reply
 		switch h.Get(chunkHeader) {
 		case "": // the reader is alive
 		case strconv.Itoa(r.chunks):
 			r.chunks++
+			r.end = h.Get(endHeader)
 			return msg.Data, nil
 		default:
 			return nil, fmt.Errorf("%w: chunk %d was lost, %s came", ErrIncomplete, r.chunks, h.Get(chunkHeader))

@@ -12,9 +12,9 @@ import (
 	"github.com/nats-io/nats.go/micro"
 )
 
-// A result travels as numbered chunks, each a JSON array of rows, and a last message
-// that tells how many rows there were. Whoever takes a chunk replies to it, and so
-// allows another. What is neither says that the reader is alive.
+// A result travels as numbered chunks, each a JSON array of rows; the last tells how
+// many rows there were. Whoever takes another replies to it, and so allows one more.
+// A message without a number says that the reader is alive.
 const (
 	chunkHeader = "Chunk"
 	endHeader   = "End"

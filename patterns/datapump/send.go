@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// chunk is some rows, or what follows the last.
+// chunk is some rows, the last ones, or why there are no more.
 type chunk struct {
 	data []byte
 	rows int
@@ -21,7 +21,7 @@ type chunk struct {
 func (r *Reader) read(ctx context.Context, st Statement, args []any, chunks chan<- *chunk) {
 	defer close(chunks)
 	put := func(c *chunk) bool {
-		if c.data != nil {
+		if c.rows > 0 {
 			c.data = append(c.data, ']')
 		}
 		select {
@@ -52,9 +52,8 @@ func (r *Reader) read(ctx context.Context, st Statement, args []any, chunks chan
 		}
 		c.data, c.rows = append(append(c.data, sep), row...), c.rows+1
 	}
-	if c.rows == 0 || put(c) {
-		put(&chunk{end: true})
-	}
+	c.end = true
+	put(c)
 }
 
 // send sends chunks as the client has room for them, until the end, or until the
@@ -78,16 +77,16 @@ func (r *Reader) send(to, reply string, chunks <-chan *chunk, credits <-chan *na
 			case c.err != nil:
 				r.fail(to, c.err)
 				return
-			case c.end:
+			}
+			msg.Header.Set(chunkHeader, strconv.Itoa(n))
+			msg.Data = c.data
+			n, rows, credit = n+1, rows+c.rows, credit-1
+			if c.end {
 				msg.Reply = ""
 				msg.Header.Set(endHeader, strconv.Itoa(rows))
-			default:
-				msg.Header.Set(chunkHeader, strconv.Itoa(n))
-				msg.Data = c.data
-				n, rows, credit = n+1, rows+c.rows, credit-1
-				if credit == 0 {
-					heard = time.Now()
-				}
+			}
+			if credit == 0 {
+				heard = time.Now()
 			}
 			if r.nc.PublishMsg(msg) != nil || c.end {
 				return
