@@ -3,9 +3,13 @@ package datapump_test
 import (
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/natspatterns/catalog/internal/natstest"
@@ -83,4 +87,52 @@ func evil(t *testing.T, s *suite) {
 	reaches(t, p, last)
 	require.Equal(t, []sale{{1, `'); DROP TABLE sales; --`}}, s.sales(t))
 	require.Len(t, diverted(t, s.js, "main"), len(names))
+}
+
+func races(t *testing.T, s *suite) {
+	_, err := s.store.Applied(t.Context(), "p")
+	require.NoError(t, err)
+	for round := range uint64(10) {
+		var wg sync.WaitGroup
+		var won atomic.Int32
+		for range 4 {
+			wg.Go(func() {
+				err := s.store.Apply(context.Background(), "p", round, round+1, []datapump.Row{{Table: &schema.Tables[1], Seq: round + 1, Values: []any{int64(round), "a"}}})
+				if err == nil {
+					won.Add(1)
+				} else {
+					assert.ErrorIs(t, err, datapump.ErrFenced)
+				}
+			})
+		}
+		wg.Wait()
+		require.EqualValues(t, 1, won.Load())
+	}
+}
+
+// What is lost on the way is noticed, whichever message it was.
+func TestLost(t *testing.T) {
+	before := map[string]int{"a chunk in the middle": 1, "the first chunk": 0, "a row": 1, "the end": 1}
+	for name, sent := range map[string][]nats.Header{
+		"a chunk in the middle": {{"Chunk": {"0"}}, {"Chunk": {"2"}, "End": {"3"}}},
+		"the first chunk":       {{"Chunk": {"1"}, "End": {"2"}}},
+		"a row":                 {{"Chunk": {"0"}, "End": {"2"}}},
+		"the end":               {{"Chunk": {"0"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+				nc := s.Connect("reader")
+				_, err := nc.Subscribe("shops.query.sales", func(m *nats.Msg) {
+					for _, h := range sent {
+						assert.NoError(t, nc.PublishMsg(&nats.Msg{Subject: m.Reply, Reply: "shops.credit", Header: h, Data: []byte(`[{"n":1}]`)}))
+					}
+				})
+				require.NoError(t, err)
+				require.NoError(t, nc.Flush())
+				rows, err := all[sale](t.Context(), s.Connect("client"), "sales", nil)
+				require.ErrorIs(t, err, datapump.ErrIncomplete)
+				require.Len(t, rows, before[name]) // and none from beyond the gap
+			})
+		})
+	}
 }

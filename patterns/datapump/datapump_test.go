@@ -28,6 +28,7 @@ func TestConformance(t *testing.T) {
 		"a pump goes on where the last one stopped":    goesOn,
 		"two pumps of one name write each row once":    twoPumps,
 		"a transaction takes effect as a whole or not": atomically,
+		"of pumps at one place one goes on":            races,
 		"a large result is whole":                      large,
 		"a client that wants no more is left alone":    breaksOff,
 		"refusals arrive as errors":                    refusals,

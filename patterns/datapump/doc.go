@@ -30,7 +30,7 @@
 //
 //   - Each message takes effect once, in order, while lines are cut, servers restart,
 //     pumps die or run twice, and the store fails before or after it commits
-//     (TestFaults, TestConformance). The naive ways lose or double (TestFaultsTwins).
+//     (TestFaults, TestSwallowed, TestConformance). The naive ways lose or double (TestFaultsTwins).
 //   - A row that does not fit its table, or that the database refuses, is diverted
 //     once, with its reason, and stays so; the others are written (TestConformance,
 //     TestRefused, TestPump). Of rows of one batch with one key the last is written.
@@ -41,7 +41,7 @@
 //     grown past it (TestPump).
 //   - How soon a row is written is not promised: rows wait while a store is down
 //     (TestPump).
-//   - A result is complete, or ends with an error (TestResult). It is held back at the
+//   - A result is complete, or ends with an error (TestLost, TestResult). It is held back at the
 //     store until the client takes it, and no cursor outlives its client for longer
 //     than Config.Patience (TestResult).
 //   - A SQL result is of one moment; a bucket's may hold rows written meanwhile, each
