@@ -158,10 +158,18 @@ func torment(ctx context.Context, s *natstest.Server, r *rand.Rand, restart bool
 			if !restart {
 				continue
 			}
+			// a server that stops sleeps under a lock, and whoever made a consumer now would stop the fake clock
+			for i := range 3 {
+				s.Line(fmt.Sprint("line-", i)).Down()
+			}
+			time.Sleep(50 * time.Millisecond)
 			s.Stop()
 			time.Sleep(time.Duration(r.IntN(300)) * time.Millisecond)
 			if err := s.Start(); err != nil {
 				panic(err)
+			}
+			for i := range 3 {
+				s.Line(fmt.Sprint("line-", i)).Up()
 			}
 		}
 		time.Sleep(time.Duration(100+r.IntN(900)) * time.Millisecond)

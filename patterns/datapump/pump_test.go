@@ -46,6 +46,24 @@ func (s *switched) Apply(ctx context.Context, pump string, from, to uint64, rows
 	return s.Store.Apply(ctx, pump, from, to, rows)
 }
 
+// journal is a log that can be read meanwhile.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journal) Write(line []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(line)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}
+
 func sales(t *testing.T, store datapump.Store) (rows []string) {
 	for row, err := range store.Query(t.Context(), schema.Statements[2], nil) {
 		require.NoError(t, err)
@@ -61,7 +79,7 @@ func TestPump(t *testing.T) {
 		s    *natstest.Server
 		js   jetstream.JetStream
 		pump *datapump.Pump
-		log  *bytes.Buffer
+		log  *journal
 		end  <-chan error
 	}
 	cases := map[string]func(t *testing.T, p *play){
@@ -144,7 +162,7 @@ func TestPump(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 				store, _ := newSQLite(t)
-				p := &play{switched: &switched{Store: store}, s: s, js: s.JetStream("test"), log: &bytes.Buffer{}}
+				p := &play{switched: &switched{Store: store}, s: s, js: s.JetStream("test"), log: &journal{}}
 				var err error
 				p.pump, err = datapump.NewPump(t.Context(), s.JetStream("pump"), "shops", "main", p.switched,
 					datapump.Config{Pause: 5 * time.Second, Log: slog.New(slog.NewTextHandler(p.log, nil))})
