@@ -16,14 +16,14 @@ type item struct {
 	msg  jetstream.Msg
 }
 
-func (p *Pump) decode(seq uint64, msg jetstream.Msg) *item {
+func (p *Pump) decode(seq uint64, msg jetstream.Msg, diverted map[uint64]bool) *item {
 	it := &item{msg: msg, row: Row{Seq: seq}}
 	if table := p.tables[msg.Subject()]; table == nil {
 		it.err = errors.New("there is no such table here")
 	} else {
 		it.row, it.err = table.row(seq, msg.Data())
 	}
-	if p.diverted[seq] { // once diverted, it stays so, though the store might take it now
+	if diverted[seq] { // once diverted, it stays so, though the store might take it now
 		it.err, it.done = errors.New("diverted before"), true
 	}
 	return it

@@ -20,7 +20,7 @@ func large(t *testing.T, s *suite) {
 	p := s.pump(t, datapump.Config{})
 	runs(t, p)
 	s.reader(t)
-	const n = 5_000
+	const n = 3_000
 	fill(t, s.js, n)
 	reaches(t, p, n)
 	rows := s.sales(t)
@@ -34,8 +34,8 @@ func breaksOff(t *testing.T, s *suite) {
 	p := s.pump(t, datapump.Config{})
 	runs(t, p)
 	s.reader(t)
-	fill(t, s.js, 5_000)
-	reaches(t, p, 5_000)
+	fill(t, s.js, 3_000)
+	reaches(t, p, 3_000)
 	for range 20 { // more than are answered at once
 		for row, err := range datapump.Query[sale](t.Context(), s.nc, "shops", "sales", nil) {
 			var refused *datapump.Error

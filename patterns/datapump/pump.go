@@ -34,7 +34,6 @@ type Pump struct {
 	cfg      Config
 	tables   map[string]*Table // by subject
 	ran      atomic.Bool
-	diverted map[uint64]bool // what stands in the other stream, and may not have been applied
 
 	mu    sync.Mutex
 	state State
@@ -125,7 +124,7 @@ func (p *Pump) resume(change func(*State)) {
 // session pumps until something goes wrong. Whatever that was, the next session
 // begins where the store says.
 func (p *Pump) session(ctx context.Context) error {
-	cons, err := p.open(ctx)
+	cons, diverted, err := p.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -143,7 +142,7 @@ func (p *Pump) session(ctx context.Context) error {
 		}
 		next++
 		select {
-		case items <- p.decode(meta.Sequence.Stream, msg):
+		case items <- p.decode(meta.Sequence.Stream, msg, diverted):
 		case <-session.Done():
 		}
 	}, jetstream.PullMaxMessages(p.cfg.Batch), jetstream.PullExpiry(10*time.Second), jetstream.PullHeartbeat(time.Second),
@@ -153,8 +152,9 @@ func (p *Pump) session(ctx context.Context) error {
 	}
 	defer func() {
 		end(nil)
+		closed := consume.Closed() // asked for later, it would not wait for the handler
 		consume.Stop()
-		<-consume.Closed()
+		<-closed
 	}()
 	for session.Err() == nil {
 		select {
@@ -172,23 +172,25 @@ func (p *Pump) session(ctx context.Context) error {
 	return context.Cause(session)
 }
 
-// open asks the store how far it is, and returns a consumer of what comes next.
-func (p *Pump) open(ctx context.Context) (jetstream.Consumer, error) {
+// open asks the store how far it is, and returns a consumer of what comes next, and which
+// of that has been diverted already.
+func (p *Pump) open(ctx context.Context) (jetstream.Consumer, map[uint64]bool, error) {
 	try, cancel := context.WithTimeout(ctx, p.cfg.Timeout)
 	defer cancel()
 	at, err := p.store.Applied(try, p.id)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if p.diverted, err = p.divertedAfter(ctx, at); err != nil {
-		return nil, err
+	diverted, err := p.divertedAfter(ctx, at)
+	if err != nil {
+		return nil, nil, err
 	}
 	s, err := ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return p.js.Stream(ctx, strings.ToUpper(p.name)) })
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if last := s.CachedInfo().State.LastSeq; last < at {
-		return nil, fmt.Errorf("%w: at %d of %d; if the stream was replaced, forget the pump's row in the store", ErrAhead, at, last)
+		return nil, nil, fmt.Errorf("%w: at %d of %d; if the stream was replaced, forget the pump's row in the store", ErrAhead, at, last)
 	}
 	cons, err := ask(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
 		return s.CreateConsumer(ctx, jetstream.ConsumerConfig{
@@ -202,5 +204,5 @@ func (p *Pump) open(ctx context.Context) (jetstream.Consumer, error) {
 	p.mu.Lock()
 	p.state.Applied = at
 	p.mu.Unlock()
-	return cons, err
+	return cons, diverted, err
 }

@@ -146,15 +146,14 @@ func (p *private) boot() error {
 	if p.dir, err = os.MkdirTemp("", "datapump-"); err != nil {
 		return err
 	}
-	as := func(arg ...string) *exec.Cmd { return exec.Command(arg[0], arg[1:]...) }
-	if os.Getuid() == 0 { // which it refuses to run as
+	run := []string{"--pdeathsig", "INT"} // it does not outlive a test that times out
+	if os.Getuid() == 0 {                 // which it refuses to run as
 		if err := exec.Command("chown", "postgres", p.dir).Run(); err != nil {
 			return err
 		}
-		as = func(arg ...string) *exec.Cmd {
-			return exec.Command("setpriv", append([]string{"--reuid=postgres", "--regid=postgres", "--clear-groups"}, arg...)...)
-		}
+		run = append(run, "--reuid=postgres", "--regid=postgres", "--clear-groups")
 	}
+	as := func(arg ...string) *exec.Cmd { return exec.Command("setpriv", append(run, arg...)...) }
 	data := filepath.Join(p.dir, "data")
 	if out, err := as(bin+"/initdb", "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync").CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, out)
