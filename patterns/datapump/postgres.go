@@ -1,0 +1,161 @@
+package datapump
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+type postgres struct {
+	pool   *pgxpool.Pool
+	schema Schema
+}
+
+// Postgres returns the store in the database of pool. Rows of a table without a key
+// are copied into it, others by way of a temporary table.
+func Postgres(pool *pgxpool.Pool, schema Schema) (Store, error) {
+	if pool == nil {
+		return nil, fmt.Errorf("%w: pool is nil", ErrConfig)
+	}
+	return &postgres{pool, schema}, schema.check()
+}
+
+func (p *postgres) Schema() Schema { return p.schema }
+func (p *postgres) Limit() int     { return 0 }
+
+func (p *postgres) Applied(ctx context.Context, pump string) (seq uint64, err error) {
+	if err = p.pool.QueryRow(ctx, selectApplied, pump).Scan(&seq); err == nil {
+		return seq, nil
+	}
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == "42P01" { // no such table; not asked for by all, as not all may
+		_, err = p.pool.Exec(ctx, createApplied)
+	}
+	if err == nil || errors.Is(err, pgx.ErrNoRows) {
+		_, err = p.pool.Exec(ctx, insertApplied, pump)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return seq, p.pool.QueryRow(ctx, selectApplied, pump).Scan(&seq)
+}
+
+func (p *postgres) Apply(ctx context.Context, pump string, from, to uint64, rows []Row) error {
+	var tables []*Table // in the order in which they are first written
+	text := map[*Table]*bytes.Buffer{}
+	for _, r := range rows {
+		if text[r.Table] == nil {
+			tables, text[r.Table] = append(tables, r.Table), &bytes.Buffer{}
+		}
+		writeText(text[r.Table], r.Values)
+	}
+	return blame(pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
+		moved, err := tx.Exec(ctx, moveApplied, pump, int64(from), int64(to)) // waits for another pump's commit
+		if err != nil {
+			return err
+		}
+		if moved.RowsAffected() == 0 {
+			return ErrFenced
+		}
+		for _, t := range tables {
+			if err := copyRows(ctx, tx, t, text[t]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+}
+
+func copyRows(ctx context.Context, tx pgx.Tx, t *Table, text *bytes.Buffer) error {
+	into := quoted(t.Name)
+	if len(t.Key) > 0 {
+		into = quoted("datapump " + t.Name) // no table of a schema has a space in its name
+		stage := fmt.Sprintf("CREATE TEMP TABLE %s ON COMMIT DROP AS SELECT %s FROM %s WITH NO DATA", into, columns(t), quoted(t.Name))
+		if _, err := tx.Exec(ctx, stage); err != nil {
+			return err
+		}
+	}
+	_, err := tx.Conn().PgConn().CopyFrom(ctx, text, fmt.Sprintf("COPY %s (%s) FROM STDIN", into, columns(t)))
+	if err == nil && len(t.Key) > 0 {
+		_, err = tx.Exec(ctx, insert(t, fmt.Sprintf("SELECT %s FROM %s", columns(t), into)))
+	}
+	return err
+}
+
+var escaped = strings.NewReplacer(`\`, `\\`, "\t", `\t`, "\n", `\n`, "\r", `\r`)
+
+// writeText adds a line in the text format of COPY, in which the server parses each
+// value as its column wants it.
+func writeText(b *bytes.Buffer, values []any) {
+	for i, v := range values {
+		if i > 0 {
+			b.WriteByte('\t')
+		}
+		switch v := v.(type) {
+		case nil:
+			b.WriteString(`\N`)
+		case string:
+			_, _ = escaped.WriteString(b, v) // a Buffer takes anything
+		case json.RawMessage:
+			_, _ = escaped.WriteString(b, string(v))
+		case int64:
+			b.Write(strconv.AppendInt(b.AvailableBuffer(), v, 10))
+		case float64:
+			b.Write(strconv.AppendFloat(b.AvailableBuffer(), v, 'g', -1, 64))
+		case bool:
+			b.Write(strconv.AppendBool(b.AvailableBuffer(), v))
+		}
+	}
+	b.WriteByte('\n')
+}
+
+// blame finds out whether a row is at fault. The classes are the SQL standard's:
+// bad data, a constraint, and two rows that are one to the database alone.
+func blame(err error) error {
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && slices.Contains([]string{"21", "22", "23"}, refused.Code[:2]) {
+		return fmt.Errorf("%w: %w", ErrRow, err)
+	}
+	return err
+}
+
+func (p *postgres) Query(ctx context.Context, st Statement, args []any) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		rows, err := p.pool.Query(ctx, st.SQL, args...)
+		if err != nil {
+			cancel()
+			yield(nil, err)
+			return
+		}
+		defer rows.Close()
+		defer cancel() // first, or Close would read the result to its end
+		names := make([]string, len(rows.FieldDescriptions()))
+		for i, f := range rows.FieldDescriptions() {
+			names[i] = f.Name
+		}
+		for rows.Next() {
+			values, err := rows.Values()
+			var row []byte
+			if err == nil {
+				row, err = object(names, values)
+			}
+			if !yield(row, err) || err != nil {
+				return
+			}
+		}
+		if err := rows.Err(); err != nil {
+			yield(nil, err)
+		}
+	}
+}

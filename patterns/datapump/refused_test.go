@@ -1,0 +1,117 @@
+package datapump_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/natspatterns/catalog/internal/natstest"
+	"github.com/natspatterns/catalog/patterns/datapump"
+)
+
+// The databases say which row they refuse, and only that one is diverted.
+func TestRefused(t *testing.T) {
+	for name, store := range map[string]func(t *testing.T) datapump.Store{
+		"SQLite":     func(t *testing.T) datapump.Store { s, _ := newSQLite(t); return s },
+		"PostgreSQL": func(t *testing.T) datapump.Store { s, _ := newPostgres(t); return s },
+	} {
+		t.Run(name, func(t *testing.T) {
+			js := natstest.Start(t).JetStream("test")
+			s := &suite{js: js, nc: js.Conn(), store: store(t)}
+			p := s.pump(t, datapump.Config{})
+			var rows []string
+			for n := range 100 {
+				till := "till-1"
+				if n%40 == 7 {
+					till = "stolen"
+				}
+				rows = append(rows, fmt.Sprintf(`{"n":%d,"till":%q}`, n, till))
+			}
+			publish(t, js, "sales", rows...)
+			last := publish(t, js, "stock", `{"shop":"a","sku":"1","count":5}`, `{"shop":"a","sku":"1","count":-1}`)
+			runs(t, p)
+			s.reader(t)
+			reaches(t, p, last)
+			require.Len(t, s.sales(t), 97)
+			left, err := all[stock](t.Context(), s.nc, "stock", nil)
+			require.NoError(t, err)
+			require.Equal(t, []stock{{Shop: "a", SKU: "1", Count: 5}}, left) // the good one before the bad one of its key
+			reasons := diverted(t, js, "main")
+			require.Len(t, reasons, 4)
+			for _, seq := range []string{"8", "48", "88", "102"} {
+				require.Contains(t, strings.ToLower(reasons[seq]), "check constraint")
+			}
+		})
+	}
+}
+
+// A table that is missing is no fault of the rows: the pump waits for it.
+func TestDrift(t *testing.T) {
+	for name, store := range map[string]func(t *testing.T) (datapump.Store, func(sql string)){
+		"SQLite": func(t *testing.T) (datapump.Store, func(string)) {
+			s, db := newSQLite(t)
+			return s, func(sql string) { _, err := db.Exec(sql); require.NoError(t, err) }
+		},
+		"PostgreSQL": func(t *testing.T) (datapump.Store, func(string)) {
+			s, pool := newPostgres(t)
+			return s, func(sql string) { _, err := pool.Exec(context.Background(), sql); require.NoError(t, err) }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			js := natstest.Start(t).JetStream("test")
+			store, exec := store(t)
+			s := &suite{js: js, nc: js.Conn(), store: store}
+			p := s.pump(t, datapump.Config{Pause: 20 * time.Millisecond})
+			exec("ALTER TABLE sales RENAME COLUMN till TO cash_desk")
+			runs(t, p)
+			last := publish(t, js, "sales", `{"n":1,"till":"a"}`)
+			natstest.Eventually(t, 5*time.Second, func(context.Context) error {
+				if p.State().Tries < 3 {
+					return fmt.Errorf("%+v", p.State())
+				}
+				return nil
+			})
+			exec("ALTER TABLE sales RENAME COLUMN cash_desk TO till")
+			reaches(t, p, last)
+			require.Equal(t, datapump.State{Applied: last, Rows: 1}, p.State())
+		})
+	}
+}
+
+// cutting is a store that cuts a line now and then, while rows are on it.
+type cutting struct {
+	datapump.Store
+	cut func()
+	n   int
+}
+
+func (c *cutting) Apply(ctx context.Context, pump string, from, to uint64, rows []datapump.Row) error {
+	if c.n++; c.n%5 == 1 && c.n < 50 {
+		c.cut()
+	}
+	return c.Store.Apply(ctx, pump, from, to, rows)
+}
+
+// What a cut has swallowed is read again.
+func TestSwallowed(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		store, _ := newSQLite(t)
+		js := s.JetStream("test")
+		require.NoError(t, datapump.Provision(t.Context(), js, "shops", datapump.Config{}))
+		fill(t, js, 3000)
+		p, err := datapump.NewPump(t.Context(), s.JetStream("pump"), "shops", "main",
+			&cutting{Store: store, cut: s.Line("pump").Cut}, datapump.Config{Batch: 100})
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- p.Run(ctx) }()
+		time.Sleep(2 * time.Minute)
+		require.Equal(t, datapump.State{Applied: 3000, Rows: 3000}, p.State())
+		cancel()
+		require.NoError(t, <-done)
+	})
+}
