@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -200,36 +199,5 @@ func TestOrders(t *testing.T) {
 		require.Empty(t, two.Next)
 		require.Equal(t, append([]string{first.ID}, ids...), []string{one.Orders[0].ID, one.Orders[1].ID, two.Orders[0].ID, two.Orders[1].ID})
 		require.Equal(t, order.Declined, two.Orders[1].Status)
-	})
-}
-
-// A client that comes back hears what it has not heard, from the first event on.
-func TestResume(t *testing.T) {
-	opened(t, func(t *testing.T, _ *system, client *http.Client) {
-		id := told[order.Order](t, ask(t, client, "POST", "/orders", good), 202).ID
-		time.Sleep(3 * time.Second)
-		hear := func(n int, header ...string) (at []string, what []order.Status) {
-			resp := ask(t, client, "GET", "/orders/"+id+"/events", "", append(header, "Accept: text/event-stream")...)
-			require.Equal(t, 200, resp.StatusCode)
-			require.Equal(t, "text/event-stream", resp.Header.Get("Content-Type"))
-			for lines := bufio.NewScanner(resp.Body); len(what) < n && lines.Scan(); {
-				if pos, ok := strings.CutPrefix(lines.Text(), "id: "); ok {
-					at = append(at, pos)
-				}
-				if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
-					var f order.Fact
-					require.NoError(t, json.Unmarshal([]byte(data), &f))
-					what = append(what, f.Status)
-				}
-			}
-			require.NoError(t, resp.Body.Close())
-			return at, what
-		}
-		at, what := hear(5)
-		require.Equal(t, []order.Status{order.Placed, order.Paid, order.Invoiced, order.Assigned, order.Delivered}, what)
-		_, rest := hear(3, "Last-Event-ID: "+at[1])
-		require.Equal(t, what[2:], rest)
-		p := told[problem](t, ask(t, client, "GET", "/orders/"+id+"/events", "", "Last-Event-ID: x"), 400)
-		require.NotEmpty(t, p.Detail)
 	})
 }
