@@ -114,3 +114,18 @@ func TestCapturedAndRefused(t *testing.T) {
 		time.Sleep(time.Second)
 	})
 }
+
+// Asker and handler run out of time at the same instant: the asker learns that it
+// was too late, never that something failed.
+func TestTooLate(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		defer respond(t, s.Connect("responder"), requestreply.Config{}, requestreply.Handle("prices.quote", prices))()
+		nc := s.Connect("asker")
+		for range 50 {
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			_, err := ask(ctx, nc, "slow-1")
+			cancel()
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+		}
+	})
+}
