@@ -7,6 +7,7 @@ import (
 	"log"
 	"net"
 	"net/mail"
+	"strings"
 	"sync"
 	"time"
 
@@ -67,6 +68,9 @@ type session struct {
 func (s *session) Mail(string, *smtp.MailOptions) error { return nil }
 
 func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
+	if strings.HasSuffix(to, ".invalid") { // a domain that by RFC 2606 nobody has
+		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 2}, Message: "no such host"}
+	}
 	s.to = to
 	return nil
 }

@@ -54,6 +54,7 @@ func drawn(a tap.Arrow) bool {
 // system is the six services, two drivers, a bank and a mailbox.
 type system struct {
 	*demo.Env
+	act  func(ctx context.Context, nc *nats.Conn) error // what customers do; the story's if nil
 	bank paymentprocessor.TestBank
 	box  mailbox
 }
@@ -114,7 +115,10 @@ func (s *system) cast() error {
 	s.driver(service, "max", 600*time.Millisecond, 7*time.Second, queue)
 	s.driver(service, "mia", 7100*time.Millisecond, 0, queue)
 	if !s.Serving() {
-		s.Go("customers", s.customers)
+		if s.act == nil {
+			s.act = s.customers
+		}
+		s.Go("customers", s.act)
 		return nil
 	}
 	s.box.tell = func(l letter) { s.Printf("mail to %s: %s", l.To, l.Subject) }

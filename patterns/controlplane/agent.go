@@ -125,7 +125,6 @@ func (a *Agent) Run(ctx context.Context, h Handlers) error {
 	closed := a.nc.StatusChanged(nats.CLOSED)
 	defer a.nc.RemoveStatusListener(closed)
 	applying, abandon := (chan struct{})(nil), context.CancelFunc(func() {})
-	defer func() { abandon() }()
 	var waits *Desired // until what is being applied has been given up
 	for !a.nc.IsClosed() {
 		select {

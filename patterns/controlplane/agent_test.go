@@ -134,3 +134,29 @@ func TestRetry(t *testing.T) {
 		i.end()
 	})
 }
+
+// What is being done when the agent stops has until Grace is over.
+func TestStopGrace(t *testing.T) {
+	for took, want := range map[time.Duration]error{3 * time.Second: nil, time.Minute: context.Canceled} {
+		natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+			ended := make(chan error, 1)
+			i := join(t, s, "web-1", func(ctx context.Context, _ controlplane.Desired) error {
+				select {
+				case <-time.After(took):
+				case <-ctx.Done():
+				}
+				ended <- ctx.Err()
+				return ctx.Err()
+			})
+			end := lead(t, s, "ann", func(ctx context.Context, term *controlplane.Term) {
+				set(ctx, t, term, "", controlplane.Desired{State: controlplane.Running})
+			})
+			time.Sleep(time.Second)
+			start := time.Now()
+			i.end()
+			require.Equal(t, want, <-ended)
+			require.Equal(t, min(took-time.Second, 10*time.Second), time.Since(start).Round(100*time.Millisecond))
+			end()
+		})
+	}
+}

@@ -153,3 +153,17 @@ func TestErrors(t *testing.T) {
 	require.NoError(t, err)
 	require.ErrorIs(t, a.Run(ctx, controlplane.Handlers{}), controlplane.ErrConfig)
 }
+
+// Who has more time than 5s may use it.
+func TestTellDeadline(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		_, err := s.Connect("deaf").SubscribeSync("control.all")
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		start := time.Now()
+		_, err = controlplane.Tell(ctx, s.Connect("teller"), controlplane.Target{}, controlplane.Command{ID: "c-1", Name: "flush"}, 0, controlplane.Config{})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, 20*time.Second, time.Since(start))
+	})
+}

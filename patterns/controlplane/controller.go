@@ -135,7 +135,10 @@ func Reports(ctx context.Context, js jetstream.JetStream, service string, cfg Co
 		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("controlplane: reports of %s: %w", service, ctx.Err())
-		case entry := <-w.Updates():
+		case entry, ok := <-w.Updates():
+			if !ok {
+				return nil, fmt.Errorf("controlplane: reports of %s: %w", service, nats.ErrConnectionClosed)
+			}
 			if entry == nil {
 				slices.SortFunc(all, func(a, b Report) int { return strings.Compare(a.Instance, b.Instance) })
 				return all, nil

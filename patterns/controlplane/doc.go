@@ -36,8 +36,8 @@
 //   - At most one controller writes at a time: the write of one whose lease has
 //     ended, or passed on, is refused, however late it comes (TestPausedController).
 //     Another takes over within two leases (TestTakeover).
-//   - A command is done once at most by each agent that hears it, even if it is sent
-//     again, and refused if it is for an older generation (TestTell). It is lost on
+//   - A command is done once at most by each run of an agent that hears it, even if it
+//     is sent again among 256 others, and refused if it is for an older generation (TestTell). It is lost on
 //     who is away (TestTell/who_is_away_misses_it).
 //   - Under cuts and restarts every agent ends at what was last desired (TestFaults).
 //

@@ -130,3 +130,17 @@ func TestFaults(t *testing.T) {
 		})
 	}
 }
+
+// A cut that is long over excuses nobody: who dies later is Lost a TTL after.
+func TestMonitorCutOffLongAgo(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		dying := s.Connect("dying")
+		time.AfterFunc(10500*time.Millisecond, s.Line("monitor").Down)
+		time.AfterFunc(11500*time.Millisecond, s.Line("monitor").Up)
+		time.AfterFunc(40500*time.Millisecond, dying.Close)
+		got := watch(t, s, time.Minute, func(ctx context.Context) {
+			assert.ErrorIs(t, heartbeat.Send(ctx, dying, "dying", heartbeat.Config{}), nats.ErrConnectionClosed)
+		})
+		require.Equal(t, []string{"0s dying up", "43s dying lost"}, got)
+	})
+}

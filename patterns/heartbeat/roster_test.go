@@ -3,6 +3,7 @@ package heartbeat_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -142,4 +143,27 @@ func TestErrors(t *testing.T) {
 	_, err = heartbeat.Read(ctx, nc, heartbeat.Config{})
 	require.ErrorIs(t, err, nats.ErrConnectionClosed)
 	require.ErrorIs(t, heartbeat.Send(ctx, nc, "a-1", heartbeat.Config{}), nats.ErrConnectionClosed)
+}
+
+// A Load that JSON cannot write must not silence a live instance.
+func TestLoadIsNoNumber(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		require.NoError(t, heartbeat.Send(ctx, s.Connect("sender"), "orders-1", heartbeat.Config{Load: math.NaN}))
+	})
+}
+
+// Who has more time than 5s may use it.
+func TestReadDeadline(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		_, err := s.Connect("deaf").SubscribeSync("roster.heartbeat")
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		start := time.Now()
+		_, err = heartbeat.Read(ctx, s.Connect("reader"), heartbeat.Config{})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, 20*time.Second, time.Since(start))
+	})
 }

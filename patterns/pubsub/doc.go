@@ -32,8 +32,8 @@
 //     them, one at a time (TestOrder).
 //   - Loss is silent for the publisher: with nobody subscribed, or while a
 //     subscriber is cut off, a message is gone (TestNobodyThere, TestCutOff).
-//   - A subscriber that falls behind by more than Pending messages loses the
-//     newest, and is told how many (TestSlowSubscriber).
+//   - A subscriber that falls behind by more than Pending messages, or 64 MiB, loses
+//     the newest, and is told how many (TestSlowSubscriber).
 //   - A handler that returns an error or panics, and a body that does not decode,
 //     are reported, and the subscription goes on (TestHandlerFails).
 //   - When ctx ends, Run handles what had been received and only then returns,

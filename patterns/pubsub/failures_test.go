@@ -130,3 +130,13 @@ func TestErrors(t *testing.T) {
 	require.ErrorIs(t, sub.Run(ctx, handle), nats.ErrConnectionClosed)
 	require.ErrorIs(t, pubsub.Publish(nc, "orders", 1), nats.ErrConnectionClosed)
 }
+
+// Tokens that are fine one by one make no subject that a server would take.
+func TestLongSubject(t *testing.T) {
+	nc := natstest.Start(t).Connect("t")
+	long := strings.TrimSuffix(strings.Repeat(strings.Repeat("x", 63)+".", 80), ".")
+	require.ErrorIs(t, pubsub.Publish(nc, long, placed{}), pubsub.ErrID)
+	_, err := pubsub.NewSubscriber[placed](t.Context(), nc, long, pubsub.Config{})
+	require.ErrorIs(t, err, pubsub.ErrID)
+	require.NoError(t, nc.Flush())
+}

@@ -31,7 +31,7 @@ var (
 
 // Config tunes a [Subscriber]. The zero Config is ready to use.
 type Config struct {
-	Pending int           // messages that may wait for the handler; 65,536, which is also the most
+	Pending int           // messages that may wait for the handler, and 64 MiB of them; 65,536, which is also the most
 	Grace   time.Duration // how long Run handles what was received once ctx has ended; 10s if zero
 	Report  func(Failure) // told, on Run's goroutine, what did not work; logged if nil
 	Log     *slog.Logger  // where failures go if nobody takes the report; discarded if nil
@@ -39,6 +39,10 @@ type Config struct {
 
 // maxPending is the capacity that nats.go gives a subscription by default.
 const maxPending = 65_536
+
+// maxSubject bounds a subject and a pattern: a server closes the connection of who
+// sends a longer line than 4,096 bytes.
+const maxSubject = 1024
 
 func (c Config) normal() (Config, error) {
 	c.Pending = cmp.Or(c.Pending, maxPending)
@@ -66,6 +70,9 @@ type Failure struct {
 // once the message is on its way; nobody tells whether anyone listens. While the
 // connection is down, nats.go keeps up to 8 MiB to send later.
 func Publish[T any](nc *nats.Conn, subject string, v T) error {
+	if len(subject) > maxSubject {
+		return fmt.Errorf("%w: a subject of %d bytes, at most %d", ErrID, len(subject), maxSubject)
+	}
 	for token := range strings.SplitSeq(subject, ".") {
 		if err := checkID(token); err != nil {
 			return fmt.Errorf("%w in subject %.80q", err, subject)

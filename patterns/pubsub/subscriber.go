@@ -40,6 +40,9 @@ func NewSubscriber[T any](ctx context.Context, nc *nats.Conn, pattern string, cf
 	if err != nil {
 		return nil, err
 	}
+	if len(pattern) > maxSubject {
+		return nil, fmt.Errorf("%w: a pattern of %d bytes, at most %d", ErrID, len(pattern), maxSubject)
+	}
 	tokens := strings.Split(pattern, ".")
 	for i, token := range tokens {
 		if token == "*" || token == ">" && i == len(tokens)-1 {
@@ -126,7 +129,7 @@ func (s *Subscriber[T]) tellDropped() {
 	if err != nil || all == s.dropped {
 		return
 	}
-	s.cfg.Report(Failure{s.sub.Subject, fmt.Errorf("%w: %d, as the handler was more than %d behind", ErrDropped, all-s.dropped, s.cfg.Pending)})
+	s.cfg.Report(Failure{s.sub.Subject, fmt.Errorf("%w: %d, as the handler was more than %d messages or 64 MiB behind", ErrDropped, all-s.dropped, s.cfg.Pending)})
 	s.dropped = all
 }
 

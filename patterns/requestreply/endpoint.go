@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 )
 
@@ -57,6 +58,22 @@ func Handle[Req, Resp any](subject string, handle func(context.Context, Req) (Re
 		return json.Marshal(resp)
 	}}
 }
+
+// checkSubject checks a subject as a whole: a server closes the connection of who
+// sends a longer line than 4,096 bytes.
+func checkSubject(subject string) error {
+	if len(subject) > maxSubject {
+		return fmt.Errorf("%w: a subject of %d bytes, at most %d", ErrID, len(subject), maxSubject)
+	}
+	for token := range strings.SplitSeq(subject, ".") {
+		if err := checkID(token); err != nil {
+			return fmt.Errorf("%w in subject %.80q", err, subject)
+		}
+	}
+	return nil
+}
+
+const maxSubject = 1024
 
 // Each returns the endpoint with every Responder answering each request, not one
 // of them: for [All].

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -125,10 +124,8 @@ func deadline(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 func encode[Req any](ctx context.Context, nc *nats.Conn, subject string, req Req) (*nats.Msg, error) {
-	for token := range strings.SplitSeq(subject, ".") {
-		if err := checkID(token); err != nil {
-			return nil, fmt.Errorf("%w in subject %.80q", err, subject)
-		}
+	if err := checkSubject(subject); err != nil {
+		return nil, err
 	}
 	data, err := json.Marshal(req)
 	if err != nil {
@@ -156,20 +153,27 @@ func decode[Resp any](answer *nats.Msg) (Resp, error) {
 	return resp, nil
 }
 
-// pubAck returns the stream whose acknowledgement data is, or "".
+// pubAck returns the stream whose acknowledgement, or refusal to store, data is; or
+// "".
 func pubAck(data []byte) string {
-	if !bytes.HasPrefix(data, []byte(`{"stream":`)) {
+	if !bytes.HasPrefix(data, []byte(`{"stream":`)) && !bytes.HasPrefix(data, []byte(`{"error":`)) {
 		return ""
 	}
 	var ack struct {
+		Error *struct {
+			Code        int    `json:"code"`
+			ErrCode     int    `json:"err_code"`
+			Description string `json:"description"`
+		} `json:"error"`
 		Stream    string `json:"stream"`
 		Seq       uint64 `json:"seq"`
 		Domain    string `json:"domain"`
 		Duplicate bool   `json:"duplicate"`
+		Value     string `json:"val"` // of a counter
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
-	if d.Decode(&ack) != nil || ack.Seq == 0 {
+	if d.Decode(&ack) != nil || ack.Seq == 0 && (ack.Error == nil || ack.Error.ErrCode == 0) {
 		return ""
 	}
 	return ack.Stream

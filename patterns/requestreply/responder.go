@@ -1,6 +1,7 @@
 package requestreply
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,10 @@ import (
 
 // ErrTwice reports that Run was called again.
 var ErrTwice = errors.New("requestreply: Run was called twice; make a new Responder")
+
+// maxText is how much of a refusal's text is sent: headers are not for more, and
+// one too large to send would leave the asker waiting.
+const maxText = 4096
 
 // Responder answers requests, as one instance of a service.
 type Responder struct {
@@ -45,6 +50,9 @@ func NewResponder(ctx context.Context, nc *nats.Conn, name string, cfg Config, e
 	defer cancel()
 	r := &Responder{cfg: cfg, nc: nc, slots: make(chan struct{}, cfg.Limit), stats: map[string]*stats{}}
 	r.ctx, r.kill = context.WithCancel(context.WithoutCancel(ctx))
+	for _, e := range endpoints {
+		r.stats[e.subject] = &stats{} // all of them before the first request for STATS can come
+	}
 	r.svc, err = micro.AddService(nc, micro.Config{
 		Name: name, Version: cfg.Version, Description: cfg.Description,
 		StatsHandler: func(e *micro.Endpoint) any { return r.stats[e.Subject].snapshot() },
@@ -69,11 +77,8 @@ func NewResponder(ctx context.Context, nc *nats.Conn, name string, cfg Config, e
 }
 
 func (r *Responder) add(e Endpoint) error {
-	tokens := strings.Split(e.subject, ".")
-	for _, token := range tokens {
-		if err := checkID(token); err != nil {
-			return fmt.Errorf("%w in subject %.80q", err, e.subject)
-		}
+	if err := checkSubject(e.subject); err != nil {
+		return err
 	}
 	if e.answer == nil {
 		return fmt.Errorf("%w: an endpoint needs a handler", ErrConfig)
@@ -82,8 +87,7 @@ func (r *Responder) add(e Endpoint) error {
 	if e.each {
 		opts = append(opts, micro.WithEndpointQueueGroupDisabled())
 	}
-	r.stats[e.subject] = &stats{}
-	return r.svc.AddEndpoint(strings.Join(tokens, "-"), micro.HandlerFunc(func(req micro.Request) { r.take(e, req) }), opts...)
+	return r.svc.AddEndpoint(strings.ReplaceAll(e.subject, ".", "-"), micro.HandlerFunc(func(req micro.Request) { r.take(e, req) }), opts...)
 }
 
 // take begins a request and returns: micro calls it for one request after the
@@ -92,7 +96,8 @@ func (r *Responder) add(e Endpoint) error {
 func (r *Responder) take(e Endpoint, req micro.Request) {
 	reply, data := req.Reply(), req.Data()
 	timeout, err := time.ParseDuration(req.Headers().Get(timeoutHeader))
-	if err != nil || timeout <= 0 {
+	told := err == nil && timeout > 0
+	if !told {
 		timeout = r.cfg.Timeout
 	}
 	select {
@@ -108,6 +113,9 @@ func (r *Responder) take(e Endpoint, req micro.Request) {
 		start := time.Now()
 		answer, err := r.call(ctx, e, data)
 		r.stats[e.subject].count(time.Since(start), err)
+		if told && err != nil && ctx.Err() != nil && r.ctx.Err() == nil {
+			return // its asker, who waits no more, must learn that it was too late, not that it failed
+		}
 		r.respond(e, reply, answer, err)
 	}()
 }
@@ -131,7 +139,8 @@ func (r *Responder) respond(e Endpoint, reply string, answer []byte, err error) 
 		if !errors.As(err, &refusal) {
 			r.cfg.Log.Error("request failed", "subject", e.subject, "err", err)
 		}
-		msg.Data, msg.Header = nil, nats.Header{micro.ErrorCodeHeader: {refusal.Code}, micro.ErrorHeader: {refusal.Text}}
+		text := refusal.Text[:min(len(refusal.Text), maxText)]
+		msg.Data, msg.Header = nil, nats.Header{micro.ErrorCodeHeader: {cmp.Or(refusal.Code, "500")}, micro.ErrorHeader: {text}}
 	}
 	if err := r.nc.PublishMsg(msg); err != nil {
 		r.cfg.Log.Error("answer not sent", "subject", e.subject, "err", err)
@@ -154,6 +163,8 @@ func (r *Responder) Run(ctx context.Context) error {
 		case <-closed:
 		}
 	}
+	hurry := time.AfterFunc(r.cfg.Grace, r.kill)
+	defer hurry.Stop()
 	var err error
 	if r.nc.IsClosed() {
 		err = fmt.Errorf("requestreply: respond: %w", nats.ErrConnectionClosed)
@@ -165,8 +176,6 @@ func (r *Responder) Run(ctx context.Context) error {
 	round, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.Grace)
 	defer cancel()
 	_ = r.nc.FlushWithContext(round) // brings what was on the way; if it cannot, nothing more comes
-	hurry := time.AfterFunc(r.cfg.Grace, r.kill)
-	defer hurry.Stop()
 	deaf := time.NewTimer(2 * r.cfg.Grace)
 	defer deaf.Stop()
 	for range cap(r.slots) { // when all slots are taken here, nothing is being handled

@@ -63,6 +63,31 @@ func TestStopGrace(t *testing.T) {
 	})
 }
 
+// Grace counts from the end of ctx, though the server cannot be reached.
+func TestStopCutOff(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		told := make(chan time.Time, 1)
+		end := respond(t, s.Connect("responder"), requestreply.Config{Grace: 2 * time.Second},
+			requestreply.Handle("prices.quote", func(ctx context.Context, _ quote) (price, error) {
+				<-ctx.Done()
+				told <- time.Now()
+				return price{}, ctx.Err()
+			}))
+		nc := s.Connect("asker")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		asked := make(chan struct{})
+		go func() { defer close(asked); _, _ = ask(ctx, nc, "x") }()
+		time.Sleep(time.Second)
+		s.Line("responder").Down()
+		time.Sleep(time.Second)
+		start := time.Now()
+		end()
+		require.Equal(t, 2*time.Second, (<-told).Sub(start))
+		cancel()
+		<-asked
+	})
+}
+
 // A stream that captures the subject answers first, and its answer is no price.
 func TestCaptured(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
@@ -76,5 +101,31 @@ func TestCaptured(t *testing.T) {
 		require.ErrorIs(t, err, requestreply.ErrCaptured)
 		require.ErrorContains(t, err, "PRICES")
 		time.Sleep(time.Second)
+	})
+}
+
+// A stream that will not store the request answers all the same.
+func TestCapturedAndRefused(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		_, err := s.JetStream("admin").CreateStream(t.Context(), jetstream.StreamConfig{Name: "PRICES", Subjects: []string{"prices.>"}, MaxMsgSize: 1})
+		require.NoError(t, err)
+		_, err = ask(t.Context(), s.Connect("asker"), "apple")
+		require.ErrorIs(t, err, requestreply.ErrCaptured)
+		time.Sleep(time.Second)
+	})
+}
+
+// Asker and handler run out of time at the same instant: the asker learns that it
+// was too late, never that something failed.
+func TestTooLate(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		defer respond(t, s.Connect("responder"), requestreply.Config{}, requestreply.Handle("prices.quote", prices))()
+		nc := s.Connect("asker")
+		for range 50 {
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			_, err := ask(ctx, nc, "slow-1")
+			cancel()
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+		}
 	})
 }

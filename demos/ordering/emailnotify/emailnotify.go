@@ -3,6 +3,7 @@ package emailnotify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -36,8 +37,18 @@ func Run(ctx context.Context, nc *nats.Conn, store *eventstore.Store, client *ma
 		if err != nil {
 			return fmt.Errorf("%w: %w", eventstore.ErrPoison, err)
 		}
-		return client.DialAndSendWithContext(ctx, msg)
+		return final(client.DialAndSendWithContext(ctx, msg))
 	})
+}
+
+// final makes poison of an error that will be the same tomorrow: an address that the
+// mail server refuses for good. The mails of all others wait behind this one.
+func final(err error) error {
+	var failed *mail.SendError
+	if errors.As(err, &failed) && failed.Reason == mail.ErrSMTPRcptTo && failed.ErrorCode() >= 500 {
+		return fmt.Errorf("%w: %w", eventstore.ErrPoison, err)
+	}
+	return err
 }
 
 // message writes the mail about an order that has entered a status.

@@ -7,7 +7,9 @@ import (
 	"net/mail"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // Status is how far an order is.
@@ -79,13 +81,21 @@ var (
 	card     = regexp.MustCompile(`^tok_[A-Za-z0-9_]{1,60}$`)
 )
 
+const aLine = "must be one line of 1 to %d bytes"
+
+// line reports whether s can stand in a letter without ending its line, and so
+// cannot pretend to be another part of it.
+func line(s string) bool {
+	return len(s) > 0 && len(s) <= maxText && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) })
+}
+
 // Check returns an *[Invalid] for the first field that is wrong.
 func (p Placement) Check() error {
 	bad := func(field, reason string, args ...any) error {
 		return &Invalid{field, fmt.Sprintf(reason, args...)}
 	}
-	if n := len(p.Customer.Name); n == 0 || n > maxText {
-		return bad("customer.name", "has %d bytes; it must have from 1 to %d", n, maxText)
+	if !line(p.Customer.Name) {
+		return bad("customer.name", aLine, maxText)
 	}
 	if a, err := mail.ParseAddress(p.Customer.Email); err != nil || a.Address != p.Customer.Email || len(p.Customer.Email) > maxText {
 		return bad("customer.email", "is no address such as ann@example.com")
@@ -95,8 +105,8 @@ func (p Placement) Check() error {
 	}
 	for i, item := range p.Items {
 		field := func(name string) string { return fmt.Sprintf("items[%d].%s", i, name) }
-		if n := len(item.SKU); n == 0 || n > maxText {
-			return bad(field("sku"), "has %d bytes; it must have from 1 to %d", n, maxText)
+		if !line(item.SKU) {
+			return bad(field("sku"), aLine, maxText)
 		}
 		if item.Quantity < 1 || item.Quantity > maxQuantity {
 			return bad(field("quantity"), "is %d; it must be from 1 to %d", item.Quantity, maxQuantity)

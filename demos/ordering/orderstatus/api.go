@@ -1,33 +1,46 @@
 package orderstatus
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/natspatterns/catalog/demos/ordering/createinvoice"
 	"github.com/natspatterns/catalog/demos/ordering/order"
 	"github.com/natspatterns/catalog/demos/ordering/orderstorage"
+	"github.com/natspatterns/catalog/patterns/requestreply"
 )
 
 const (
 	maxBody  = 64 << 10
 	maxKey   = 200
 	maxLimit = 100
+	patience = 10 * time.Second // with a body that is on its way
 )
 
 // handler is the HTTP API.
 func (s *service) handler(events http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	for pattern, h := range map[string]func(w http.ResponseWriter, r *http.Request) error{
-		"POST /orders":       s.place,
-		"GET /orders":        s.list,
-		"GET /orders/{id}":   s.get,
+		"POST /orders":     s.place,
+		"GET /orders":      s.list,
+		"GET /orders/{id}": s.get,
+		"GET /orders/{id}/events": func(w http.ResponseWriter, r *http.Request) error {
+			if _, err := s.find(r); err != nil {
+				return err
+			}
+			events.ServeHTTP(w, r)
+			return nil
+		},
 		"GET /invoices/{id}": s.invoice,
 		"GET /readyz":        s.ready,
 	} {
@@ -44,11 +57,10 @@ func (s *service) handler(events http.Handler) http.Handler {
 			}
 		})
 	}
-	mux.Handle("GET /orders/{id}/events", events)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, http.StatusOK, map[string]string{"status": "alive"})
 	})
-	return s.guard(http.NewCrossOriginProtection().Handler(mux))
+	return s.guard(inOneVoice(http.NewCrossOriginProtection().Handler(mux)))
 }
 
 // guard lets only requests in that name this host: a page that resolves its own
@@ -72,14 +84,26 @@ func (s *service) place(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	// A client may be slow, but not for ever. Not the server's ReadTimeout: that would
+	// end the streams of events, too.
+	slow := http.NewResponseController(w)
+	if err := slow.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
 	var p order.Placement
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&p); err != nil {
 		return bodyProblem(err)
 	}
-	if _, err := d.Token(); err != io.EOF {
+	switch _, err := d.Token(); {
+	case errors.As(err, new(*http.MaxBytesError)), errors.Is(err, os.ErrDeadlineExceeded):
+		return bodyProblem(err)
+	case err != io.EOF:
 		return refuse(http.StatusBadRequest, "", "there is more in the body than one order")
+	}
+	if err := slow.SetReadDeadline(time.Time{}); err != nil {
+		return err
 	}
 	if err := p.Check(); err != nil {
 		return err
@@ -110,19 +134,22 @@ func (s *service) id(key string) (string, error) {
 
 // get tells of an order. One that the model has not heard of yet, its owner has.
 func (s *service) get(w http.ResponseWriter, r *http.Request) error {
-	id := r.PathValue("id")
-	o, ok := s.model.get(id)
-	if !ok {
-		if err := checkID(id); err != nil {
-			return err
-		}
-		var err error
-		if o, err = orderstorage.Get(r.Context(), s.nc, id); err != nil {
-			return err
-		}
+	o, err := s.find(r)
+	if err == nil {
+		reply(w, http.StatusOK, o)
 	}
-	reply(w, http.StatusOK, o)
-	return nil
+	return err
+}
+
+func (s *service) find(r *http.Request) (order.Order, error) {
+	id := r.PathValue("id")
+	if o, ok := s.model.get(id); ok {
+		return o, nil
+	}
+	if err := checkID(id); err != nil {
+		return order.Order{}, err
+	}
+	return orderstorage.Get(r.Context(), s.nc, id)
 }
 
 func (s *service) list(w http.ResponseWriter, r *http.Request) error {
@@ -160,12 +187,18 @@ func (s *service) invoice(w http.ResponseWriter, r *http.Request) error {
 
 // ready reports whether an order placed now would be taken, and those placed before
 // are known.
-func (s *service) ready(w http.ResponseWriter, _ *http.Request) error {
+func (s *service) ready(w http.ResponseWriter, r *http.Request) error {
 	if !s.nc.IsConnected() {
 		return refuse(http.StatusServiceUnavailable, "", "not connected to NATS")
 	}
 	if !s.model.reached(s.from) {
 		return refuse(http.StatusServiceUnavailable, "", "still reading what has happened")
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+	defer cancel()
+	var refused *requestreply.Error // that there is no such order, says the service that has to be there
+	if _, err := orderstorage.Get(ctx, s.nc, "none"); err != nil && !(errors.As(err, &refused) && refused.Code == orderstorage.NotFound) {
+		return refuse(http.StatusServiceUnavailable, "", "no orders are taken now")
 	}
 	reply(w, http.StatusOK, map[string]string{"status": "ready"})
 	return nil

@@ -39,8 +39,12 @@ func Run(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, store *even
 		return errors.Join(err, l.Close())
 	}
 	s := &service{cfg: cfg, nc: nc, model: newModel()}
-	if last, err := stream.GetLastMsgForSubject(ctx, "orders.event.>"); err == nil {
+	last, err := stream.GetLastMsgForSubject(ctx, "orders.event.>")
+	switch {
+	case err == nil:
 		s.from = last.Sequence
+	case !errors.Is(err, jetstream.ErrMsgNotFound):
+		return errors.Join(err, l.Close())
 	}
 	sub, err := store.Subscribe(ctx, eventstore.Feed{})
 	if err != nil {
@@ -50,7 +54,7 @@ func Run(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, store *even
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	srv := &http.Server{Handler: s.handler(events), ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelWarn)}
+	srv := &http.Server{Handler: s.handler(events), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelWarn)}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return sub.Run(ctx, s.model.take) })
 	group.Go(func() error { return events.Run(ctx) }) // lets its clients go when ctx ends

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 
 	"github.com/natspatterns/catalog/demos/ordering/order"
@@ -57,6 +58,8 @@ func bodyProblem(err error) *problem {
 	switch {
 	case errors.As(err, &large):
 		return refuse(http.StatusRequestEntityTooLarge, "", "the body may have %d bytes", large.Limit)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return refuse(http.StatusRequestTimeout, "", "the body did not come within %v", patience)
 	case errors.As(err, &wrong):
 		return refuse(http.StatusBadRequest, wrong.Field, "cannot be a %s", wrong.Value)
 	case errors.As(err, &syntax):

@@ -8,6 +8,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"regexp"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -89,25 +91,26 @@ func (s *service) place(ctx context.Context, req place) (order.Order, error) {
 	if err := req.Placement.Check(); err != nil {
 		return order.Order{}, &requestreply.Error{Code: Invalid, Text: err.Error()}
 	}
+	if err := checkID(req.ID); err != nil {
+		return order.Order{}, err
+	}
 	id := digest(req.Placement)
 	card := req.Placement.Card
 	req.Placement.Card = ""
 	// The card comes first, so that no order is placed without one.
-	if _, err := s.cards.Create(ctx, req.ID, []byte(card)); err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
+	if _, err := s.cards.Create(ctx, cardKey(req.ID, id), []byte(card)); err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
 		return order.Order{}, err
 	}
 	o, err := s.append(ctx, order.Order{}, eventstore.Version{}, order.Fact{Order: req.ID, Status: order.Placed, Placement: &req.Placement}, id)
 	if err == nil && o.Status != order.Placed {
-		err = s.forget(ctx, req.ID) // it was placed long ago
+		err = s.cards.Purge(ctx, cardKey(req.ID, id)) // it was placed long ago
 	}
 	var conflict *eventstore.Conflict
 	if !errors.As(err, &conflict) {
 		return o, err
 	}
-	if now, _, err := s.load(ctx, req.ID); err == nil && now.Status != order.Placed {
-		if err := s.forget(ctx, req.ID); err != nil {
-			return o, err
-		}
+	if err := s.cards.Purge(ctx, cardKey(req.ID, id)); err != nil {
+		return o, err
 	}
 	return o, &requestreply.Error{Code: Reused, Text: "the order " + req.ID + " was placed with another content"}
 }
@@ -146,28 +149,6 @@ func (s *service) record(ctx context.Context, f order.Fact) (order.Order, error)
 	}
 }
 
-// settled forgets the card once it is decided whether the order is paid.
-func (s *service) settled(ctx context.Context, f order.Fact) error {
-	switch f.Status {
-	case order.Paid, order.Declined, order.Cancelled:
-		return s.forget(ctx, f.Order)
-	}
-	return nil
-}
-
-func (s *service) forget(ctx context.Context, id string) error { return s.cards.Purge(ctx, id) }
-
-func (s *service) card(ctx context.Context, req get) (string, error) {
-	e, err := s.cards.Get(ctx, req.ID)
-	if errors.Is(err, jetstream.ErrKeyNotFound) || errors.Is(err, jetstream.ErrInvalidKey) {
-		return "", &requestreply.Error{Code: NotFound, Text: "there is no card for order " + req.ID}
-	}
-	if err != nil {
-		return "", err
-	}
-	return string(e.Value()), nil
-}
-
 func (s *service) append(ctx context.Context, o order.Order, at eventstore.Version, f order.Fact, id string) (order.Order, error) {
 	e, err := eventstore.NewEvent(id, string(f.Status), f)
 	if err != nil {
@@ -186,6 +167,9 @@ func (s *service) get(ctx context.Context, req get) (order.Order, error) {
 }
 
 func (s *service) load(ctx context.Context, id string) (o order.Order, at eventstore.Version, err error) {
+	if err := checkID(id); err != nil {
+		return o, at, err
+	}
 	for e, err := range s.store.Load(ctx, id, eventstore.Version{}) {
 		if err != nil {
 			return o, at, err
@@ -199,6 +183,16 @@ func (s *service) load(ctx context.Context, id string) (o order.Order, at events
 		return o, at, &requestreply.Error{Code: NotFound, Text: "there is no order " + id}
 	}
 	return o, at, nil
+}
+
+var idForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// checkID refuses what cannot be part of a subject, or of a key.
+func checkID(id string) error {
+	if !idForm.MatchString(id) {
+		return &requestreply.Error{Code: Invalid, Text: fmt.Sprintf("the id %.80q is none; use 1 to 64 of A-Z a-z 0-9 _ -", id)}
+	}
+	return nil
 }
 
 // Fold returns the order as it is after an event of its feed.
