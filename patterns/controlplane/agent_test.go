@@ -90,6 +90,7 @@ func TestRefused(t *testing.T) {
 			}
 		})
 		time.Sleep(5 * time.Minute)
+		end()
 		require.Len(t, i.done(), 3, "none is tried again, and the last not at all")
 		require.Equal(t, "controlplane: refused: no more than 100 a second", told[1].Problem)
 		require.Zero(t, told[1].Rate)
@@ -97,7 +98,6 @@ func TestRefused(t *testing.T) {
 		require.Empty(t, told[2].Problem)
 		require.Equal(t, "draining cannot become running", told[3].Problem)
 		require.Equal(t, controlplane.Draining, told[3].State)
-		end()
 		i.end()
 	})
 }

@@ -76,13 +76,13 @@ func TestTell(t *testing.T) {
 				second = set(ctx, t, term, "", controlplane.Desired{State: controlplane.Paused})
 			})
 			time.Sleep(5 * time.Second)
+			end()
 			for id, gen := range map[string]uint64{"stale": first, "current": second} {
 				got, err := tell(t, s, controlplane.Target{Service: "web", Instance: "web-1"}, controlplane.Command{ID: id, Name: "flush", Generation: gen})
 				require.NoError(t, err)
 				require.Equal(t, id == "stale", strings.HasPrefix(got[0].Refused, "stale: "), got)
 			}
 			require.Len(t, one.done(), 3)
-			end()
 		}},
 		{"what is not understood is refused", func(t *testing.T, s *natstest.Server, one, _ *instance) {
 			msg, err := s.Connect("teller").Request("control.one.web.web-1", []byte("{"), time.Second)
