@@ -150,8 +150,7 @@ func TestRefusals(t *testing.T) {
 				require.NotEmpty(t, resp.Header.Get("Allow"), name)
 			}
 		}
-		var all struct{ Orders []order.Order }
-		all = told[struct{ Orders []order.Order }](t, ask(t, client, "GET", "/orders", ""), 200)
+		all := told[struct{ Orders []order.Order }](t, ask(t, client, "GET", "/orders", ""), 200)
 		require.Empty(t, all.Orders, "what is refused leaves nothing behind")
 	})
 }

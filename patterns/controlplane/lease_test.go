@@ -76,6 +76,7 @@ func TestPausedController(t *testing.T) {
 					default: // a later term of ann's
 					}
 				})
+				time.Sleep(50 * time.Millisecond) // ann is first
 				bob := func() {}
 				if tc.other {
 					bob = lead(t, s, "bob", func(ctx context.Context, term *controlplane.Term) {
