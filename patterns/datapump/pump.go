@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -124,6 +125,8 @@ func (p *Pump) resume(change func(*State)) {
 // session pumps until something goes wrong. Whatever that was, the next session
 // begins where the store says.
 func (p *Pump) session(ctx context.Context) error {
+	back := p.js.Conn().StatusChanged(nats.CONNECTED)
+	defer p.js.Conn().RemoveStatusListener(back)
 	cons, diverted, err := p.open(ctx)
 	if err != nil {
 		return err
@@ -159,6 +162,8 @@ func (p *Pump) session(ctx context.Context) error {
 	for session.Err() == nil {
 		select {
 		case <-session.Done():
+		case <-back: // if the last rows were swallowed, no gap would show
+			return errors.New("the connection was cut")
 		case first := <-items:
 			batch := []*item{first}
 			for len(batch) < p.cfg.Batch && len(items) > 0 {
