@@ -13,7 +13,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/bridgehead"
 )
 
-const messages = 30_000
+const messages = 10_000
 
 // across stores messages at the edge while the link is down, and returns how long
 // it takes from the link's return until all have arrived at the hub.
@@ -38,10 +38,16 @@ func across(border string, open func(ctx context.Context, edge, hub jetstream.Je
 			return js
 		}
 		edge, hub := site(s.Edge), site(s.Hub)
-		if err := s.Cut(); err != nil {
-			b.Fatal(err)
-		}
 		in, err := open(ctx, edge, hub)
+		for alive := false; err == nil && !alive; { // sourcing has begun
+			var info *jetstream.StreamInfo
+			if info, err = in.Info(ctx); err == nil {
+				alive = len(info.Sources) > 0 && info.Sources[0].Active >= 0
+			}
+		}
+		if err == nil {
+			err = s.Cut()
+		}
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -54,6 +60,7 @@ func across(border string, open func(ctx context.Context, edge, hub jetstream.Je
 		if err := s.Join(); err != nil {
 			b.Fatal(err)
 		}
+		deadline := time.Now().Add(45 * time.Second)
 		var start time.Time // the first arrival: when the server asks again is its own affair
 		for {
 			info, err := in.Info(ctx)
@@ -64,6 +71,8 @@ func across(border string, open func(ctx context.Context, edge, hub jetstream.Je
 				return time.Since(start)
 			} else if n > 0 && start.IsZero() {
 				start = time.Now()
+			} else if time.Now().After(deadline) {
+				b.Fatalf("%d of %d have arrived after 45s", n, messages)
 			}
 			time.Sleep(time.Millisecond) // lint:bubble: a benchmark
 		}
