@@ -7,7 +7,6 @@ package natstest
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -208,29 +207,12 @@ func Run(m interface{ Run() int }) int {
 	return code
 }
 
-var lastPort = struct {
-	sync.Mutex
-	n int
-}{n: 15000 + os.Getpid()%10000}
-
-// FreePort returns a port below those that outgoing connections are given: a port
-// got from :0 can be gone by the time a server opens it, and a cluster then waits
-// for ever.
+// FreePort is [tap.FreePort] for a test.
 func FreePort(tb testing.TB) int {
 	tb.Helper()
-	lastPort.Lock()
-	defer lastPort.Unlock()
-	for range 1000 {
-		lastPort.n = 15000 + (lastPort.n-15000+1)%15000
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", lastPort.n))
-		if err != nil {
-			continue
-		}
-		if err := l.Close(); err != nil {
-			tb.Fatal(err)
-		}
-		return lastPort.n
+	port, err := tap.FreePort()
+	if err != nil {
+		tb.Fatal(err)
 	}
-	tb.Fatal("natstest: no free port from 15000 to 30000")
-	return 0
+	return port
 }

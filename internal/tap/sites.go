@@ -1,9 +1,7 @@
 package tap
 
 import (
-	"errors"
 	"fmt"
-	"net"
 	"path/filepath"
 	"time"
 
@@ -23,7 +21,7 @@ type Sites struct {
 // as the text of a server configuration: { publish: …, subscribe: … } as edge sees
 // it; everything if empty.
 func NewSites(dir, permissions string) (*Sites, error) {
-	port, err := freePort()
+	port, err := FreePort()
 	if err != nil {
 		return nil, err
 	}
@@ -101,14 +99,4 @@ func (s *Sites) Stop() {
 	}
 	_ = s.Link.Close() // it has nothing left to carry
 	s.Hub.Stop()
-}
-
-// freePort returns a port that outgoing connections are not given.
-func freePort() (int, error) {
-	for port := 14100 + time.Now().Nanosecond()%800; port < 15000; port++ {
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			return port, l.Close()
-		}
-	}
-	return 0, errors.New("tap: no free port from 14100 to 15000")
 }
