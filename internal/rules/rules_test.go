@@ -91,6 +91,7 @@ func checkFile(t *testing.T, name, file string) {
 		checkDoc(t, name, file, f.Doc.Text())
 	}
 	if strings.HasSuffix(file, "_test.go") {
+		// A test on the real clock that has to let time pass says why, after lint:bubble.
 		if bytes.Contains(src, []byte("time.Sleep(")) && !bytes.Contains(src, []byte("natstest.Bubble(")) && !bytes.Contains(src, []byte("lint:bubble")) {
 			t.Errorf("%s sleeps outside a bubble; poll with natstest.Eventually", file)
 		}
@@ -177,6 +178,11 @@ func TestCopies(t *testing.T) {
 		fsys := os.DirFS(filepath.Join(root, "patterns", name))
 		if check, err := weave.Quote(fsys, name+".go", "checkID"); err == nil {
 			same("checkID", name, check)
+		}
+		for _, file := range []string{"ensure.go", "bucket.go", "streams.go"} {
+			if ask, err := weave.Quote(fsys, file, "ask"); err == nil {
+				same("ask", name, ask)
+			}
 		}
 		if ensure, err := os.ReadFile(filepath.Join(root, "patterns", name, "ensure.go")); err == nil {
 			_, body, _ := strings.Cut(string(ensure), "\n")
