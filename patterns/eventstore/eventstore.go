@@ -141,7 +141,7 @@ func (s *Store) snapshot(id string) string { return s.name + ".snapshot." + id }
 func checkID(id string) error {
 	ok := len(id) > 0 && len(id) <= 64
 	for _, c := range []byte(id) {
-		ok = ok && (c == '-' || c == '_' || '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z')
+		ok = ok && ('a' <= c && c <= 'z' || '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || c == '-' || c == '_')
 	}
 	if !ok {
 		return fmt.Errorf("%w: %.80q; use 1 to 64 of A-Z a-z 0-9 _ -", ErrID, id)

@@ -3,7 +3,6 @@ package pubsub
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"runtime/debug"
 	"strings"
@@ -30,7 +29,10 @@ type Subscriber[T any] struct {
 	nc      *nats.Conn
 	sub     *nats.Subscription
 	ran     atomic.Bool
-	dropped int // told so far
+	hear    func(*nats.Msg) // set before begun is closed
+	begun   chan struct{}
+	ended   chan struct{} // no more messages come
+	dropped int           // told so far
 }
 
 // NewSubscriber subscribes to pattern, such as "orders.*.placed" or "orders.>".
@@ -54,70 +56,74 @@ func NewSubscriber[T any](ctx context.Context, nc *nats.Conn, pattern string, cf
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	sub, err := nc.SubscribeSync(pattern)
+	s := &Subscriber[T]{cfg: cfg, nc: nc, begun: make(chan struct{}), ended: make(chan struct{})}
+	open := false
+	s.sub, err = nc.Subscribe(pattern, func(msg *nats.Msg) {
+		if !open { // a closed channel costs more than a local variable
+			<-s.begun
+			open = true
+		}
+		s.hear(msg)
+	})
 	if err == nil {
-		err = sub.SetPendingLimits(cfg.Pending, nats.DefaultSubPendingBytesLimit)
+		s.sub.SetClosedHandler(func(string) { close(s.ended) })
+		err = s.sub.SetPendingLimits(cfg.Pending+1, nats.DefaultSubPendingBytesLimit) // the one being handled counts too
 	}
 	if err == nil {
 		err = nc.FlushWithContext(ctx)
 	}
 	if err != nil {
-		if sub != nil {
-			_ = sub.Unsubscribe() // fails only when the connection is gone
-		}
+		s.refuse()
 		return nil, fmt.Errorf("pubsub: subscribe to %s: %w", pattern, err)
 	}
-	return &Subscriber[T]{cfg: cfg, nc: nc, sub: sub}, nil
+	return s, nil
 }
 
-// Run calls handle, on this goroutine, for each message until ctx ends, then for
+// refuse ends a subscription that nobody will run.
+func (s *Subscriber[T]) refuse() {
+	_ = s.sub.Unsubscribe() // fails only when the connection is gone
+	s.hear = func(*nats.Msg) {}
+	close(s.begun)
+}
+
+// Run has handle called, one message after the other, until ctx ends, then for
 // those received until then, and returns nil; before that, it returns only if it
 // can no longer listen. It may be called once.
 func (s *Subscriber[T]) Run(ctx context.Context, handle Handler[T]) error {
 	if s.ran.Swap(true) {
 		return ErrTwice
 	}
-	defer func() { _ = s.sub.Unsubscribe() }() // fails only when the connection is gone
 	if handle == nil {
+		s.refuse()
 		return fmt.Errorf("%w: Run needs a handler", ErrConfig)
 	}
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	stopping := context.AfterFunc(ctx, func() { time.AfterFunc(s.cfg.Grace, cancel) })
-	defer stopping()
-	for {
-		msg, err := s.sub.NextMsgWithContext(ctx)
-		switch {
-		case err == nil:
-			s.handle(work, msg, handle)
-		case ctx.Err() != nil:
-			return s.drain(work, handle)
-		case errors.Is(err, nats.ErrSlowConsumer):
+	slow, left := s.sub.StatusChanged(nats.SubscriptionSlowConsumer), 0
+	s.hear = func(msg *nats.Msg) {
+		select {
+		case <-slow:
 			s.tellDropped()
 		default:
-			return fmt.Errorf("pubsub: listen to %s: %w", s.sub.Subject, err)
 		}
-	}
-}
-
-// drain handles what had been sent to this subscriber when it was told to stop. A
-// round trip brings what was on the way.
-func (s *Subscriber[T]) drain(work context.Context, handle Handler[T]) error {
-	round, cancel := context.WithTimeout(work, s.cfg.Grace)
-	defer cancel()
-	if err := s.nc.FlushWithContext(round); err != nil && work.Err() == nil && !s.nc.IsReconnecting() && !s.nc.IsClosed() {
-		return fmt.Errorf("pubsub: stop listening to %s: %w", s.sub.Subject, err)
-	}
-	n, _, err := s.sub.Pending()
-	for n > 0 && (err == nil || errors.Is(err, nats.ErrSlowConsumer)) && work.Err() == nil {
-		var msg *nats.Msg
-		if msg, err = s.sub.NextMsgWithContext(work); err == nil {
-			s.handle(work, msg, handle)
-			n--
+		if work.Err() != nil {
+			left++
+			return
 		}
+		s.handle(work, msg, handle)
 	}
-	if work.Err() != nil && n > 0 {
-		s.cfg.Report(Failure{s.sub.Subject, fmt.Errorf("%w: %d left unhandled after Grace (%v)", ErrDropped, n, s.cfg.Grace)})
+	close(s.begun)
+	select {
+	case <-s.ended:
+		return fmt.Errorf("pubsub: listen to %s: %w", s.sub.Subject, nats.ErrConnectionClosed)
+	case <-ctx.Done():
+	}
+	_ = s.sub.Drain() // fails only when the connection is gone
+	grace := time.AfterFunc(s.cfg.Grace, cancel)
+	defer grace.Stop()
+	<-s.ended
+	if left > 0 {
+		s.cfg.Report(Failure{s.sub.Subject, fmt.Errorf("%w: %d left unhandled after Grace (%v)", ErrDropped, left, s.cfg.Grace)})
 	}
 	s.tellDropped()
 	return nil
@@ -139,12 +145,12 @@ func (s *Subscriber[T]) handle(ctx context.Context, msg *nats.Msg, handle Handle
 			s.cfg.Report(Failure{msg.Subject, fmt.Errorf("%w: %v\n%s", ErrPanic, v, debug.Stack())})
 		}
 	}()
-	m := Message[T]{Subject: msg.Subject, Header: msg.Header}
-	err := json.Unmarshal(msg.Data, &m.Body)
+	var body T
+	err := json.Unmarshal(msg.Data, &body)
 	if err != nil {
-		err = fmt.Errorf("%w: %d bytes into %T: %w", ErrPayload, len(msg.Data), m.Body, err)
+		err = fmt.Errorf("%w: %d bytes into %T: %w", ErrPayload, len(msg.Data), body, err)
 	} else {
-		err = handle(ctx, m)
+		err = handle(ctx, Message[T]{msg.Subject, msg.Header, body})
 	}
 	if err != nil {
 		s.cfg.Report(Failure{msg.Subject, err})
