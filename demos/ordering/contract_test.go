@@ -160,6 +160,10 @@ func TestOrders(t *testing.T) {
 		require.Equal(t, map[string]string{"status": "alive"}, told[map[string]string](t, ask(t, client, "GET", "/healthz", ""), 200))
 		require.Equal(t, map[string]string{"status": "ready"}, told[map[string]string](t, ask(t, client, "GET", "/readyz", ""), 200))
 
+		for _, host := range []string{"SHOP", "shop:8080", "localhost", "[::1]", "[::1]:8080"} {
+			require.Equal(t, 200, ask(t, client, "GET", "/healthz", "", "Host: "+host).StatusCode, host)
+		}
+
 		resp := ask(t, client, "POST", "/orders", good, "Idempotency-Key: k-1")
 		first := told[order.Order](t, resp, 202)
 		require.Equal(t, "/orders/"+first.ID, resp.Header.Get("Location"))

@@ -17,7 +17,7 @@ import (
 type Handlers struct {
 	// Apply brings the instance to d, and returns nil when it is there. An error
 	// that wraps ErrRefused is reported, and Apply not called again for that
-	// generation; after any other it is called again, with backoff. It is given up,
+	// generation; after any other, or a panic, it is called again, with backoff. It is given up,
 	// by its ctx, when something newer is desired.
 	Apply func(ctx context.Context, d Desired) error
 	// Do carries out a command and returns its answer. If nil, commands are refused.

@@ -102,13 +102,16 @@ func TestRefused(t *testing.T) {
 	})
 }
 
-// What fails is tried again after 1s, 2s, 4s…, until it works or something newer is
+// What fails, or panics, is tried again after 1s, 2s, 4s…, until it works or something newer is
 // desired.
 func TestRetry(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		tries := 0
 		i := join(t, s, "web-1", func(ctx context.Context, d controlplane.Desired) error {
 			if tries++; d.State == controlplane.Running && tries < 4 {
+				if tries == 2 {
+					panic("out of range")
+				}
 				return fmt.Errorf("try %d failed", tries)
 			}
 			if d.State == controlplane.Paused {
@@ -121,7 +124,9 @@ func TestRetry(t *testing.T) {
 			set(ctx, t, term, "", controlplane.Desired{State: controlplane.Running})
 			time.Sleep(500 * time.Millisecond)
 			assert.Equal(t, "try 1 failed", reports(t, s)[0].Problem)
-			time.Sleep(19500 * time.Millisecond)
+			time.Sleep(time.Second)
+			assert.Equal(t, "panic: out of range", reports(t, s)[0].Problem)
+			time.Sleep(18500 * time.Millisecond)
 			assert.Equal(t, controlplane.Running, reports(t, s)[0].State)
 			set(ctx, t, term, "", controlplane.Desired{State: controlplane.Paused})
 			time.Sleep(10 * time.Second)

@@ -166,7 +166,7 @@ func (a *Agent) answer(work context.Context, c Command, err error, do func(conte
 	case do == nil:
 		answer.Refused = "takes no commands"
 	default:
-		if answer.Text, err = do(work, c); err != nil {
+		if err = a.safely(func() (err error) { answer.Text, err = do(work, c); return err }); err != nil {
 			answer.Text, answer.Refused = "", err.Error()
 		}
 	}

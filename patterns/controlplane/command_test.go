@@ -84,6 +84,15 @@ func TestTell(t *testing.T) {
 			}
 			require.Len(t, one.done(), 3)
 		}},
+		{"a panic is a refusal, and the next command is done", func(t *testing.T, s *natstest.Server, one, _ *instance) {
+			got, err := tell(t, s, controlplane.Target{Service: "web", Instance: "web-1"}, controlplane.Command{ID: "c-0", Name: "break"})
+			require.NoError(t, err)
+			require.Equal(t, "panic: out of range", got[0].Refused)
+			got, err = tell(t, s, controlplane.Target{Service: "web", Instance: "web-1"}, flush)
+			require.NoError(t, err)
+			require.Equal(t, "done by web-1", got[0].Text)
+			require.Len(t, one.done(), 2)
+		}},
 		{"what is not understood is refused", func(t *testing.T, s *natstest.Server, one, _ *instance) {
 			msg, err := s.Connect("teller").Request("control.one.web.web-1", []byte("{"), time.Second)
 			require.NoError(t, err)

@@ -54,6 +54,9 @@ func join(t *testing.T, s *natstest.Server, name string, apply func(context.Cont
 			},
 			Do: func(_ context.Context, c controlplane.Command) (string, error) {
 				i.note("%s %s", c.Name, c.Args)
+				if c.Name == "break" {
+					panic("out of range")
+				}
 				return "done by " + name, nil
 			},
 		})

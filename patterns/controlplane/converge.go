@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"time"
 )
@@ -19,7 +20,7 @@ func (a *Agent) converge(ctx, work context.Context, d Desired, apply func(contex
 		return
 	}
 	for wait := a.cfg.Retry; ; wait = min(2*wait, 32*a.cfg.Retry) {
-		err := apply(work, d)
+		err := a.safely(func() error { return apply(work, d) })
 		a.tell(func(r *Report) {
 			if r.Generation, r.Problem = d.Generation, ""; err != nil {
 				r.Problem = err.Error()
@@ -97,4 +98,15 @@ func (a *Agent) write(ctx context.Context) {
 		}
 		return
 	}
+}
+
+// safely turns a panic of a handler into its error. The stack is for the log only.
+func (a *Agent) safely(handler func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v", v)
+			a.cfg.Log.Error("a handler panicked", "panic", v, "stack", string(debug.Stack()))
+		}
+	}()
+	return handler()
 }

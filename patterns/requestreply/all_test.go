@@ -94,6 +94,8 @@ func TestMicro(t *testing.T) {
 	msg, err = nc.Request("prices.quote", []byte("{"), time.Second)
 	require.NoError(t, err)
 	require.Equal(t, "400", msg.Header.Get(micro.ErrorCodeHeader))
+	_, err = nc.Request("prices.quote", []byte(`{"sku":"broken"}`), time.Second) // the last
+	require.NoError(t, err)
 
 	natstest.Eventually(t, 5*time.Second, func(context.Context) error {
 		msg, err := nc.Request("$SRV.STATS.prices", nil, time.Second)
@@ -109,7 +111,7 @@ func TestMicro(t *testing.T) {
 		if err := json.Unmarshal(all.Endpoints[i].Data, &is); err != nil {
 			return err
 		}
-		if is.Requests != 4 || is.Errors != 3 || is.AverageTime == 0 {
+		if is.Requests != 5 || is.Errors != 4 || is.AverageTime == 0 || is.LastError != "500: internal error" {
 			return fmt.Errorf("stats %+v", is)
 		}
 		return nil

@@ -135,16 +135,26 @@ func (r *Responder) respond(e Endpoint, reply string, answer []byte, err error) 
 		err = fmt.Errorf("%w: an answer of %d bytes", ErrTooLarge, len(answer))
 	}
 	if err != nil {
-		refusal := &Error{"500", "internal error"}
-		if !errors.As(err, &refusal) {
+		refused := refusal(err)
+		if refused == internal {
 			r.cfg.Log.Error("request failed", "subject", e.subject, "err", err)
 		}
-		text := refusal.Text[:min(len(refusal.Text), maxText)]
-		msg.Data, msg.Header = nil, nats.Header{micro.ErrorCodeHeader: {cmp.Or(refusal.Code, "500")}, micro.ErrorHeader: {text}}
+		text := refused.Text[:min(len(refused.Text), maxText)]
+		msg.Data, msg.Header = nil, nats.Header{micro.ErrorCodeHeader: {cmp.Or(refused.Code, "500")}, micro.ErrorHeader: {text}}
 	}
 	if err := r.nc.PublishMsg(msg); err != nil {
 		r.cfg.Log.Error("answer not sent", "subject", e.subject, "err", err)
 	}
+}
+
+// internal is all that is told of an error that is no refusal.
+var internal = &Error{"500", "internal error"}
+
+// refusal is what the outside may know of err.
+func refusal(err error) *Error {
+	refused := internal
+	_ = errors.As(err, &refused) // else it stays
+	return refused
 }
 
 // Run waits until ctx ends, lets no more requests in, waits until those begun are

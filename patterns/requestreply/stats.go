@@ -16,7 +16,7 @@ type stats struct {
 type Stats struct {
 	Requests    int           `json:"requests"`     // answered
 	Errors      int           `json:"errors"`       // of them, with an error
-	LastError   string        `json:"last_error"`   //
+	LastError   string        `json:"last_error"`   // as its asker got it
 	Processing  time.Duration `json:"processing"`   // in all, in nanoseconds
 	AverageTime time.Duration `json:"average_time"` // for one, in nanoseconds
 }
@@ -28,7 +28,7 @@ func (s *stats) count(took time.Duration, err error) {
 	s.is.Processing += took
 	if err != nil {
 		s.is.Errors++
-		s.is.LastError = err.Error()
+		s.is.LastError = refusal(err).Error()
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/natspatterns/catalog/demos/ordering/createinvoice"
@@ -71,7 +72,8 @@ func (s *service) guard(next http.Handler) http.Handler {
 		if err != nil {
 			host = r.Host
 		}
-		if !slices.Contains(s.cfg.Hosts, host) {
+		host = strings.Trim(host, "[]") // an IPv6 address that came without a port
+		if !slices.ContainsFunc(s.cfg.Hosts, func(h string) bool { return strings.EqualFold(h, host) }) {
 			reply(w, http.StatusMisdirectedRequest, refuse(http.StatusMisdirectedRequest, "Host", "is %.80q; this is %v", r.Host, s.cfg.Hosts))
 			return
 		}

@@ -46,11 +46,11 @@ func Run(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, store *even
 	case !errors.Is(err, jetstream.ErrMsgNotFound):
 		return errors.Join(err, l.Close())
 	}
-	sub, err := store.Subscribe(ctx, eventstore.Feed{})
+	events, err := streaming.NewServer(ctx, js, "ORDERS", "orders.event.>", route, streaming.ServerConfig{Hosts: cfg.Hosts, FromStart: true, Log: cfg.Log})
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	events, err := streaming.NewServer(ctx, js, "ORDERS", "orders.event.>", route, streaming.ServerConfig{Hosts: cfg.Hosts, FromStart: true, Log: cfg.Log})
+	sub, err := store.Subscribe(ctx, eventstore.Feed{}) // last: it is to be run
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
