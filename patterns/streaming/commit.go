@@ -22,14 +22,9 @@ func (p *Processor[In, Out]) commit(ctx context.Context) error {
 	p.commits++
 	msgs := p.books.out
 	for _, subject := range slices.Sorted(maps.Keys(p.books.dirty)) {
-		msg, w := state(subject), p.books.dirty[subject]
-		if w == nil {
+		msg := state(subject)
+		if msg.Data = p.books.dirty[subject]; msg.Data == nil {
 			msg.Header.Set(jetstream.MsgTTLHeader, "60s") // a tombstone need not stay
-		} else {
-			var err error
-			if msg.Data, err = json.Marshal(w); err != nil {
-				return fmt.Errorf("state of %s: %w", subject, err)
-			}
 		}
 		msgs = append(msgs, msg)
 	}
@@ -122,8 +117,8 @@ func (b *books[In, Out]) refusal(from jetstream.Msg, key string, reason error) *
 	}, fmt.Sprintf("%.500s", reason)))
 	msg.Header.Set("Feed-Subject", fmt.Sprintf("%.200s", from.Subject()))
 	msg.Header.Set("Feed-Sequence", strconv.FormatUint(b.at.Seq, 10))
-	if msg.Data = from.Data(); len(msg.Data) > b.limit-4096 {
-		msg.Data = nil // no room for the headers; it is in the feed
+	if msg.Data = from.Data(); len(msg.Data) > b.limit {
+		msg.Data = nil // it is in the feed
 	}
 	return msg
 }

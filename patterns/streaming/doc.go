@@ -3,12 +3,11 @@
 //
 // # Intent
 //
-// Data comes without end; what is wanted is information, now, on a web page.
+// From data without end, make information, now, on a web page.
 //
 // # Forces
 //
-//   - Events arrive late, out of order and from wrong clocks, so no window is ever
-//     surely complete; yet its result must come at some time.
+//   - Events come late and from wrong clocks: no window is ever surely complete.
 //   - A processor that crashes must neither forget its windows nor count events again.
 //   - Browsers come and go, and one that does not read must not hold up the others.
 //
@@ -32,13 +31,15 @@
 //   - A window counts an event by when it happened, if that is no more than Lateness
 //     before a younger one; a later one is refused. It closes by the next event or, in
 //     silence, by the server's clock, Idle later. A sender's clock that is ahead makes
-//     nobody late (TestProcessor).
+//     nobody late (TestProcessor, TestClocks).
 //   - Order: results of a key come in the order of their windows (TestOrder). Events
 //     of one sender count in the order sent, across senders as stored.
-//   - What cannot be decoded, or panics, is refused and holds up nobody (TestProcessor).
+//   - What cannot be decoded, or added up and stored, or panics, is refused and holds up
+//     nobody (TestProcessor, TestSums). A feed made anew is noticed while shorter (TestReplaced).
 //   - Last-Event-ID brings a browser all that its subject was told since, in order and once,
 //     from any Server (TestServer, TestResume, TestWhileCatchingUp, TestServerBehind).
-//   - A slow client is cut, and delays no other (TestSlowClient, BenchmarkStalledClient).
+//   - A slow client is cut, and delays no other (TestSlowClient, BenchmarkStalledClient);
+//     a silent one is kept (TestSilence). Nobody holds up the end of a Server (TestEndsWhileCatchingUp).
 //   - Pages from elsewhere cannot read, by cross-site request or by a name made to
 //     point here; data cannot forge events (TestAdmission, TestServer, TestServerLimits).
 //   - Not promised: what is older than Keep is not told to one who comes back
@@ -50,8 +51,7 @@
 //
 // # Related patterns
 //
-// eventstore keeps events per entity, and its stream can be served here; pubsub tells
-// services; queueing shares work, where order does not matter.
+// eventstore, whose stream can be served here; pubsub, which tells services; queueing.
 //
 // # Also known as
 //

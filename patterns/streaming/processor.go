@@ -42,8 +42,8 @@ func NewProcessor[In, Out any](ctx context.Context, js jetstream.JetStream, name
 		return nil, fmt.Errorf("streaming: flow %s: %w", name, err)
 	}
 	return &Processor[In, Out]{cfg: cfg, js: js, feed: feed, results: results, where: "state." + name + ".position", owner: rand.Text(),
-		books: books[In, Out]{name: name, flow: flow, cfg: cfg, limit: int(js.Conn().MaxPayload()),
-			open: map[int64]map[string]*window[Out]{}, dirty: map[string]*window[Out]{}}}, nil
+		books: books[In, Out]{name: name, flow: flow, cfg: cfg, limit: int(js.Conn().MaxPayload()) - 4096, // which headers take at most
+			open: map[int64]map[string]window[Out]{}, dirty: map[string][]byte{}}}, nil
 }
 
 // Run takes over the flow from whichever Processor had it, and goes on where that
@@ -55,6 +55,9 @@ func (p *Processor[In, Out]) Run(ctx context.Context) error {
 		return ErrTwice
 	}
 	err := p.takeOver(ctx)
+	if err == nil {
+		_, err = p.now(ctx)
+	}
 	if err == nil {
 		err = p.load(ctx)
 	}
@@ -89,7 +92,7 @@ func (p *Processor[In, Out]) load(ctx context.Context) error {
 	defer done()
 	var bad error
 	cons := jetstream.ConsumerConfig{FilterSubject: "state." + p.books.name + ".>", DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy}
-	err := follow(read, p.js, p.results.CachedInfo().Config.Name, cons, func(msg jetstream.Msg) {
+	err := follow(read, p.js, p.cfg.Log, p.results.CachedInfo().Config.Name, cons, func(msg jetstream.Msg) {
 		if meta, err := msg.Metadata(); err != nil {
 			bad = err
 		} else if meta.Sequence.Stream >= p.rev {
@@ -109,7 +112,7 @@ func (p *Processor[In, Out]) work(ctx context.Context) error {
 	events, ended := make(chan jetstream.Msg, 4096), make(chan error, 1)
 	cons := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: p.books.at.Seq + 1}
 	go func() {
-		ended <- follow(read, p.js, p.feed.CachedInfo().Config.Name, cons, func(msg jetstream.Msg) {
+		ended <- follow(read, p.js, p.cfg.Log, p.feed.CachedInfo().Config.Name, cons, func(msg jetstream.Msg) {
 			select {
 			case events <- msg:
 			case <-read.Done():
@@ -173,18 +176,28 @@ func (p *Processor[In, Out]) rest(ctx context.Context) error {
 	if len(p.books.open) == 0 {
 		return nil
 	}
-	feed, err := ask(ctx, func(ctx context.Context) (jetstream.Stream, error) {
-		return p.js.Stream(ctx, p.feed.CachedInfo().Config.Name)
-	})
+	feed, err := p.now(ctx)
 	switch {
 	case final(err):
 		return err
 	case err != nil:
 		p.cfg.Log.Debug("streaming: the server's time is not known for now", "flow", p.books.name, "err", err)
-		return nil
-	}
-	if now := feed.CachedInfo(); now.State.LastSeq <= p.books.at.Seq || now.State.Msgs == 0 {
-		p.books.advance(now.TimeStamp)
+	case feed.State.LastSeq == p.books.at.Seq || feed.State.Msgs == 0:
+		p.books.advance(feed.TimeStamp)
 	}
 	return nil
+}
+
+// now returns how the feed is, and what time it is, by the server.
+func (p *Processor[In, Out]) now(ctx context.Context) (*jetstream.StreamInfo, error) {
+	feed, err := ask(ctx, func(ctx context.Context) (jetstream.Stream, error) {
+		return p.js.Stream(ctx, p.feed.CachedInfo().Config.Name)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if info := feed.CachedInfo(); info.State.LastSeq >= p.books.at.Seq {
+		return info, nil
+	}
+	return nil, ErrReplaced
 }

@@ -27,6 +27,7 @@ func TestProcessor(t *testing.T) {
 	}{
 		"a window closes when a younger event comes, for every key, and counts each event": {
 			play: func(t *testing.T, _ *natstest.Server, js jetstream.JetStream, t0 time.Time) {
+				time.Sleep(2600 * ms)
 				send(t, js, "green", "a", t0)
 				send(t, js, "black", "b", t0.Add(1999*ms))
 				send(t, js, "green", "c", t0.Add(500*ms))
@@ -37,6 +38,7 @@ func TestProcessor(t *testing.T) {
 		},
 		"an event later than Lateness is refused, one less late counts": {
 			play: func(t *testing.T, _ *natstest.Server, js jetstream.JetStream, t0 time.Time) {
+				time.Sleep(2600 * ms)
 				send(t, js, "green", "a", t0.Add(2400*ms))
 				send(t, js, "green", "in-time", t0.Add(1900*ms))
 				send(t, js, "green", "b", t0.Add(2600*ms))

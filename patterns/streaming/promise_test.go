@@ -3,6 +3,7 @@ package streaming_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -58,18 +59,26 @@ func TestLateAnswer(t *testing.T) {
 // one sender stay in order within them.
 func TestOrder(t *testing.T) {
 	scene(t, func(t *testing.T, s *natstest.Server, js jetstream.JetStream, _ *web) {
-		cfg := short
-		cfg.Lateness, cfg.Batch = 10*time.Second, 3
-		p := run(t, s.JetStream("processor"), list, cfg)
+		p := run(t, s.JetStream("processor"), list, short)
 		t0 := time.Now().Truncate(time.Minute)
-		for i := range 4 {
+		time.Sleep(500 * time.Millisecond)
+		const keys = 150 // in four windows: more than one commit holds
+		for i := range 4 * keys {
+			key, window := fmt.Sprintf("pot-%03d", i%keys), 3-i/keys
 			for _, name := range []string{"a", "b"} {
-				send(t, js, "green", fmt.Sprint(name, 3-i), t0.Add(time.Duration(3-i)*2*time.Second))
+				send(t, js, key, fmt.Sprint(name, window), t0.Add(time.Duration(window)*2*time.Second))
 			}
 		}
-		send(t, js, "green", "end", t0.Add(30*time.Second))
-		time.Sleep(100 * time.Millisecond)
-		require.Equal(t, []string{"green 0-2: a0 b0", "green 2-4: a1 b1", "green 4-6: a2 b2", "green 6-8: a3 b3"}, told(t, js))
+		time.Sleep(10 * time.Second)
+		of := map[string][]string{}
+		for _, result := range told(t, js) {
+			key, rest, _ := strings.Cut(result, " ")
+			of[key] = append(of[key], rest)
+		}
+		require.Len(t, of, keys)
+		for _, results := range of {
+			require.Equal(t, []string{"0-2: a0 b0", "2-4: a1 b1", "4-6: a2 b2", "6-8: a3 b3"}, results)
+		}
 		require.NoError(t, p.stop())
 	})
 }

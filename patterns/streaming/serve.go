@@ -21,8 +21,14 @@ import (
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	subject, code, reason := s.admit(w, r)
 	if code == 0 {
-		if code, reason = s.enter(); code == 0 {
-			defer s.exit()
+		select {
+		case s.slots <- struct{}{}:
+			defer func() { <-s.slots }()
+		default:
+			code, reason = http.StatusServiceUnavailable, "no room for another stream; try again later"
+		}
+		if s.life.Err() != nil {
+			panic(http.ErrAbortHandler) // an answer would tell a browser never to come back
 		}
 	}
 	after, known, err := lastID(r)
@@ -45,27 +51,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := s.serve(r.Context(), out, subject, after, known || s.cfg.FromStart); err != nil && r.Context().Err() == nil {
 		s.cfg.Log.Debug("streaming: a client is let go and will come back", "subject", subject, "err", err)
 	}
-}
-
-func (s *Server) enter() (code int, reason string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.over {
-		panic(http.ErrAbortHandler) // an answer would tell a browser never to come back
-	}
-	if s.busy >= s.cfg.Clients {
-		return http.StatusServiceUnavailable, "no room for another stream; try again later"
-	}
-	s.busy++
-	s.serving.Add(1)
-	return 0, ""
-}
-
-func (s *Server) exit() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.busy--
-	s.serving.Done()
 }
 
 // serve brings the client to where the others are, and then along with them. The
@@ -116,7 +101,7 @@ func (s *Server) join(subject string) (c *client, joined uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.clients[c] = struct{}{}
-	if s.over {
+	if s.life.Err() != nil {
 		s.cut(c)
 	}
 	return c, s.last
@@ -131,6 +116,9 @@ func (s *Server) leave(c *client) {
 // catchUp sends what is stored after pos, up to the sequence to, and returns where
 // the client is then.
 func (s *Server) catchUp(ctx context.Context, out *outlet, subject string, pos, to uint64) (uint64, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.life, cancel)()
 	if pos > to { // another Server is ahead of this one; or the stream was made anew, and it has seen nothing of it
 		now, err := ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return s.js.Stream(ctx, s.name) })
 		if err != nil {

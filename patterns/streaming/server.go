@@ -68,13 +68,13 @@ type Server struct {
 	route   Route
 	stored  jetstream.Stream // read at its leader
 	ran     atomic.Bool
+	life    context.Context // ends with Run
+	end     context.CancelFunc
+	slots   chan struct{} // one for each request being served
 
 	mu      sync.Mutex // guards what follows
 	last    uint64     // the sequence up to which clients have been told
-	over    bool
 	clients map[*client]struct{}
-	serving sync.WaitGroup // requests
-	busy    int
 }
 
 // client is one browser. Its events are closed when it is cut.
@@ -105,7 +105,8 @@ func NewServer(ctx context.Context, js jetstream.JetStream, stream, subject stri
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, js: js, name: stream, subject: subject, route: route, clients: map[*client]struct{}{}}
+	s := &Server{cfg: cfg, js: js, name: stream, subject: subject, route: route, slots: make(chan struct{}, cfg.Clients), clients: map[*client]struct{}{}}
+	s.life, s.end = context.WithCancel(context.WithoutCancel(ctx))
 	s.stored, err = ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, stream) })
 	if err == nil {
 		// A replica may lag, and what it has not yet would be a gap. Without this
@@ -127,20 +128,22 @@ func (s *Server) Run(ctx context.Context) error {
 		return ErrTwice
 	}
 	cons := jetstream.ConsumerConfig{FilterSubject: s.subject, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: s.told() + 1}
-	err := follow(ctx, s.js, s.name, cons, func(msg jetstream.Msg) {
+	err := follow(ctx, s.js, s.cfg.Log, s.name, cons, func(msg jetstream.Msg) {
 		if meta, err := msg.Metadata(); err != nil {
 			s.cfg.Log.Error("streaming: a message without a sequence is not told", "subject", msg.Subject(), "err", err)
 		} else {
 			s.tell(msg.Subject(), event{meta.Sequence.Stream, encode(meta.Sequence.Stream, msg.Data())})
 		}
 	})
+	s.end()
 	s.mu.Lock()
-	s.over = true
 	for c := range s.clients {
 		s.cut(c)
 	}
 	s.mu.Unlock()
-	s.serving.Wait()
+	for range cap(s.slots) { // when all slots are taken here, nobody is being served
+		s.slots <- struct{}{}
+	}
 	if err != nil {
 		return fmt.Errorf("streaming: %w", err)
 	}

@@ -2,6 +2,7 @@ package streaming
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"mime"
 	"net/http"
@@ -29,11 +30,12 @@ type outlet struct {
 	patience time.Duration
 }
 
-func (o *outlet) send(text []byte, flush bool) error {
+func (o *outlet) send(text []byte, flush bool) (err error) {
 	if err := o.rc.SetWriteDeadline(time.Now().Add(o.patience)); err != nil {
 		return err
 	}
-	_, err := o.w.Write(text)
+	defer func() { err = errors.Join(err, o.rc.SetWriteDeadline(time.Time{})) }() // under HTTP/2 it would cut also who has taken all
+	_, err = o.w.Write(text)
 	if err == nil && flush {
 		err = o.rc.Flush()
 	}

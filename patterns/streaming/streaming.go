@@ -23,6 +23,9 @@ var (
 	ErrTwice = errors.New("streaming: Run may be called once; make a new one")
 	// ErrFenced reports that another Processor of the same flow has taken over.
 	ErrFenced = errors.New("streaming: another processor has taken over this flow")
+	// ErrReplaced reports that the feed ends before the last event that is done with:
+	// it was made anew. Delete the stream RESULTS_<flow> as well, to begin again.
+	ErrReplaced = errors.New("streaming: the feed was made anew, its results were not")
 	// ErrSkip is what Clean returns for an event that is of no interest.
 	ErrSkip = errors.New("streaming: skip")
 )
@@ -64,9 +67,7 @@ type Flow[In, Out any] struct {
 type Config struct {
 	Window   time.Duration // length of a window; 1m if zero
 	Lateness time.Duration // how much later than a younger event an event may be stored and still count; 10s if zero
-	Ahead    time.Duration // how far a sender's clock may be ahead of the server's; 1m if zero
 	Idle     time.Duration // how often, while no event comes, the server's clock closes windows; 1s if zero
-	Batch    int           // events taken into one commit; 400 if zero, 900 at most
 	Keep     time.Duration // of events and results; 7 days if zero. Longer than a processor, or a browser, may be away
 	Log      *slog.Logger  // what nobody can be told otherwise; discarded if nil
 
@@ -79,12 +80,9 @@ type Config struct {
 func (c Config) normal() (Config, error) {
 	err := errors.Join(
 		fill("Window", &c.Window, time.Minute, time.Millisecond), fill("Lateness", &c.Lateness, 10*time.Second, time.Millisecond),
-		fill("Ahead", &c.Ahead, time.Minute, time.Millisecond), fill("Idle", &c.Idle, time.Second, 10*time.Millisecond),
-		fill("Batch", &c.Batch, 400, 1), fill("Keep", &c.Keep, 7*24*time.Hour, time.Second), fill("Replicas", &c.Replicas, 1, 1),
+		fill("Idle", &c.Idle, time.Second, 10*time.Millisecond), fill("Keep", &c.Keep, 7*24*time.Hour, time.Second),
+		fill("Replicas", &c.Replicas, 1, 1),
 	)
-	if c.Batch > 900 {
-		err = errors.Join(err, fmt.Errorf("%w: Batch is %d, more than 900", ErrConfig, c.Batch))
-	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}

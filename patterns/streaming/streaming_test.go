@@ -41,7 +41,7 @@ type running struct {
 	ended  chan error
 }
 
-func run(t *testing.T, js jetstream.JetStream, flow streaming.Flow[reading, names], cfg streaming.Config) running {
+func run[In, Out any](t *testing.T, js jetstream.JetStream, flow streaming.Flow[In, Out], cfg streaming.Config) running {
 	t.Helper()
 	p, err := streaming.NewProcessor(t.Context(), js, "tea", flow, cfg)
 	require.NoError(t, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"time"
 
@@ -73,7 +74,7 @@ func Provision(ctx context.Context, js jetstream.JetStream, flow string, cfg Con
 // once, until ctx ends or there is nothing left to read from. It is what nats.go
 // calls an ordered consumer, but for that it can be stopped while NATS is away, and
 // does not go on looking for a stream that is gone for good.
-func follow(ctx context.Context, js jetstream.JetStream, stream string, cons jetstream.ConsumerConfig, each func(jetstream.Msg)) error {
+func follow(ctx context.Context, js jetstream.JetStream, log *slog.Logger, stream string, cons jetstream.ConsumerConfig, each func(jetstream.Msg)) error {
 	cons.AckPolicy, cons.MemoryStorage, cons.Replicas, cons.InactiveThreshold = jetstream.AckNonePolicy, true, 1, 30*time.Second
 	for ctx.Err() == nil {
 		c, err := ask(ctx, func(ctx context.Context) (jetstream.Consumer, error) { return js.CreateConsumer(ctx, stream, cons) })
@@ -102,6 +103,7 @@ func follow(ctx context.Context, js jetstream.JetStream, stream string, cons jet
 		case final(err):
 			return fmt.Errorf("read %s: %w", stream, err)
 		default:
+			log.Warn("streaming: reading is interrupted", "stream", stream, "err", err)
 			select {
 			case <-ctx.Done():
 			case <-time.After(100 * time.Millisecond):
@@ -115,5 +117,5 @@ var _ = ensureConsumer // of a file that is the same in every pattern; readers h
 
 // final reports whether err will not pass by waiting.
 func final(err error) bool {
-	return errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, jetstream.ErrConnectionClosed)
+	return errors.Is(err, ErrReplaced) || errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, jetstream.ErrConnectionClosed)
 }

@@ -53,7 +53,9 @@ func (w *web) open(t *testing.T, js jetstream.JetStream, cfg streaming.ServerCon
 	w.at = at
 	w.mu.Unlock()
 	ctx, cancel := context.WithCancel(t.Context())
-	srv := &http.Server{Handler: mux}
+	srv := &http.Server{Handler: mux, Protocols: new(http.Protocols)}
+	srv.Protocols.SetHTTP1(true)
+	srv.Protocols.SetUnencryptedHTTP2(true)
 	ended, served := make(chan error, 1), make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
 	go func() { served <- srv.Serve(at) }()

@@ -44,22 +44,23 @@ type books[In, Out any] struct {
 	flow Flow[In, Out]
 	cfg  Config
 	at   position
-	open map[int64]map[string]*window[Out] // by the start of the window in ns, and key
+	open map[int64]map[string]window[Out] // by the start of the window in ns, and key
 
-	out   []*nats.Msg             // results and refusals to be committed
-	dirty map[string]*window[Out] // windows to be committed, by subject; nil when closed
-	size  int                     // of the events in it, in bytes
-	done  uint64                  // the last event committed
-	limit int                     // of a message, in bytes
+	out   []*nats.Msg       // results and refusals to be committed
+	dirty map[string][]byte // windows to be committed, encoded, by subject; nil when closed
+	size  int               // of the events in it, in bytes
+	done  uint64            // the last event committed
+	limit int               // of the data of a message, in bytes
 }
 
-func (b *books[In, Out]) changed() bool {
-	return len(b.out) > 0 || len(b.dirty) > 0 || b.at.Seq > b.done
-}
+const (
+	batch = 400         // messages in a commit; the server takes 1,000
+	ahead = time.Minute // that a sender's clock may be, of the server's
+)
 
-func (b *books[In, Out]) full() bool {
-	return len(b.out)+len(b.dirty) >= b.cfg.Batch || b.size >= 1<<20
-}
+func (b *books[In, Out]) changed() bool { return len(b.out)+len(b.dirty) > 0 || b.at.Seq > b.done }
+
+func (b *books[In, Out]) full() bool { return len(b.out)+len(b.dirty) >= batch || b.size >= 1<<20 }
 
 // take does with an event of the feed what the flow says, and moves the watermark.
 func (b *books[In, Out]) take(ctx context.Context, msg jetstream.Msg) error {
@@ -113,26 +114,34 @@ func (b *books[In, Out]) add(ctx context.Context, msg jetstream.Msg, ev *Event[I
 	if err = checkID(ev.Key); err != nil {
 		return err
 	}
-	if early := ev.At.Sub(stored); early > b.cfg.Ahead { // one wrong clock would make all others late
+	if early := ev.At.Sub(stored); early > ahead { // its window would stay open until then
 		return fmt.Errorf("dated %v ahead of the server", early)
+	}
+	if ev.At.Unix() < 0 {
+		return errors.New("dated before 1970")
 	}
 	from := ev.At.Truncate(b.cfg.Window)
 	if late := b.at.Watermark.Sub(from.Add(b.cfg.Window)); late >= 0 {
 		return fmt.Errorf("late: its window closed %v before", late)
 	}
-	w := b.open[from.UnixNano()][ev.Key]
-	if w == nil {
-		w = new(window[Out])
+	w := b.open[from.UnixNano()][ev.Key] // zero, if it is the first
+	w.Count++
+	if w.Sum, err = b.flow.Add(w.Sum, *ev); err != nil {
+		return err
 	}
-	sum, err := b.flow.Add(w.Sum, *ev)
+	data, err := json.Marshal(w) // now, when the event that spoils it can still be refused
+	if err == nil && len(data) > b.limit {
+		err = fmt.Errorf("its window would take %d bytes, and %d are possible", len(data), b.limit)
+	}
 	if err != nil {
 		return err
 	}
-	w.Sum = sum
-	w.Count++
 	b.keep(from.UnixNano(), ev.Key, w)
-	b.dirty[b.subject(from.UnixNano(), ev.Key)] = w
-	b.advance(ev.At)
+	b.dirty[b.subject(from.UnixNano(), ev.Key)] = data
+	if ev.At.Before(stored) { // or one clock that is ahead would make all others late
+		stored = ev.At
+	}
+	b.advance(stored)
 	return nil
 }
 
@@ -144,9 +153,9 @@ func (b *books[In, Out]) advance(now time.Time) {
 	}
 }
 
-func (b *books[In, Out]) keep(from int64, key string, w *window[Out]) {
+func (b *books[In, Out]) keep(from int64, key string, w window[Out]) {
 	if b.open[from] == nil {
-		b.open[from] = map[string]*window[Out]{}
+		b.open[from] = map[string]window[Out]{}
 	}
 	b.open[from][key] = w
 }
@@ -156,7 +165,7 @@ func (b *books[In, Out]) due() (from int64, ok bool) {
 	if len(b.open) == 0 {
 		return 0, false
 	}
-	from = slices.Min(slices.Collect(maps.Keys(b.open))) // few: as many as Lateness and Ahead hold windows
+	from = slices.Min(slices.Collect(maps.Keys(b.open))) // few: as many as are in Lateness and ahead
 	return from, b.at.Watermark.UnixNano() >= from+int64(b.cfg.Window)
 }
 
@@ -201,8 +210,8 @@ func (b *books[In, Out]) load(subject string, data []byte) error {
 		delete(b.open[from], token[2])
 		return nil
 	}
-	w := new(window[Out])
-	if err = json.Unmarshal(data, w); err != nil {
+	var w window[Out]
+	if err = json.Unmarshal(data, &w); err != nil {
 		return fmt.Errorf("%s: %w", subject, err)
 	}
 	b.keep(from, token[2], w)
