@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -48,4 +49,29 @@ func TestBucketMoves(t *testing.T) {
 	}
 	require.GreaterOrEqual(t, len(keys), 900)
 	require.NotZero(t, second)
+}
+
+// Rows that are lost on their way from the bucket are not taken for its end.
+func TestBucketCut(t *testing.T) {
+	for _, at := range []time.Duration{40, 60, 90, 130, 170, 250, 330, 410} {
+		natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+			store := newBucket(t, s.JetStream("store"))
+			rows := make([]datapump.Row, 600)
+			for i := range rows {
+				rows[i] = datapump.Row{Table: &schema.Tables[1], Seq: uint64(i + 1), Values: []any{int64(i), "a"}}
+			}
+			require.NoError(t, store.Apply(t.Context(), "p", 0, 1, rows))
+			s.Line("store").Delay(20 * time.Millisecond)
+			cut := time.AfterFunc(at*time.Millisecond, s.Line("store").Cut)
+			defer cut.Stop()
+			n := 0
+			for _, err := range store.Query(t.Context(), schema.Statements[2], nil) {
+				if err != nil {
+					return
+				}
+				n++
+			}
+			require.Equal(t, 600, n, at)
+		})
+	}
 }

@@ -2,6 +2,7 @@ package datapump_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
@@ -76,7 +77,7 @@ func roundTrip(t *testing.T, s *suite) {
 	p := s.pump(t, datapump.Config{})
 	runs(t, p)
 	s.reader(t)
-	price, sold, notes := 1.5, true, map[string]any{"kind": "tea\t\\N\n", "tags": []any{"a", "b"}}
+	price, sold, notes := 1.5, true, json.RawMessage(`{"kind":"tea\t\\N\n","n":9007199254740993,"tags":["a","b"]}`)
 	want := []stock{
 		{Shop: "north", SKU: "nothing else"},
 		{Shop: "north", SKU: "x-1", Count: 1 << 62, Price: &price, Sold: &sold, Notes: &notes},
@@ -89,6 +90,13 @@ func roundTrip(t *testing.T, s *suite) {
 	reaches(t, p, 3)
 	got, err := all[stock](t.Context(), s.nc, "stock", nil)
 	require.NoError(t, err)
+	for i := range got { // a database may write an object with other spaces
+		if got[i].Notes != nil {
+			require.JSONEq(t, string(notes), string(*got[i].Notes))
+			require.Contains(t, string(*got[i].Notes), "9007199254740993") // which no float64 is
+			got[i].Notes = &notes
+		}
+	}
 	require.ElementsMatch(t, want, got)
 	got, err = all[stock](t.Context(), s.nc, "stock-of", map[string]string{"shop": want[2].Shop})
 	require.NoError(t, err)

@@ -177,25 +177,46 @@ func (b *bucket) Query(ctx context.Context, st Statement, args []any) iter.Seq2[
 		defer func() {
 			_ = b.js.DeleteConsumer(context.WithoutCancel(ctx), "KV_"+b.kv.Bucket(), cons.CachedInfo().Name)
 		}() // or it expires
-		seen := map[string]bool{}
-		for more := true; more; {
-			more = false
+		seen, got := map[string]bool{}, uint64(0)
+		for tries := 0; ; {
 			batch, err := cons.FetchNoWait(256)
 			if err != nil {
 				yield(nil, err)
 				return
 			}
+			before := got
 			for m := range batch.Messages() {
-				more = true
+				got++
 				if !seen[m.Subject()] && m.Headers().Get("KV-Operation") == "" && !yield(m.Data(), nil) {
 					return
 				}
 				seen[m.Subject()] = true
 			}
-			if err := errors.Join(batch.Error(), ctx.Err()); err != nil {
+			if tries++; got > before {
+				tries = 0
+			}
+			err = errors.Join(batch.Error(), ctx.Err())
+			if end := false; err == nil && got == before { // no more rows, or none that came
+				if end, err = whole(ctx, cons, got); end {
+					return
+				}
+			}
+			if err == nil && tries == 10 {
+				err = errors.New("there are more rows, which do not come")
+			}
+			if err != nil {
 				yield(nil, err)
 				return
 			}
 		}
 	}
+}
+
+// whole reports whether a consumer has no more than the messages got from it.
+func whole(ctx context.Context, cons jetstream.Consumer, got uint64) (bool, error) {
+	info, err := ask(ctx, cons.Info)
+	if err == nil && info.Delivered.Consumer != got {
+		err = fmt.Errorf("%d rows were lost on the way", info.Delivered.Consumer-got)
+	}
+	return err == nil && info.NumPending == 0, err
 }

@@ -2,6 +2,8 @@ package datapump_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -47,6 +49,46 @@ func TestRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// PostgreSQL has more ways to refuse a row than constraints: a key too large for an
+// index, and whatever a trigger says.
+func TestRefusedByPostgres(t *testing.T) {
+	js := natstest.Start(t).JetStream("test")
+	store, pool := newPostgres(t)
+	_, err := pool.Exec(t.Context(), `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+		IF NEW.count = 13 THEN RAISE EXCEPTION 'never thirteen'; END IF; RETURN NEW; END $$;
+		CREATE TRIGGER refuse BEFORE INSERT ON stock FOR EACH ROW EXECUTE FUNCTION refuse()`)
+	require.NoError(t, err)
+	s := &suite{js: js, nc: js.Conn(), store: store}
+	p := s.pump(t, datapump.Config{Pause: 20 * time.Millisecond})
+	key := strings.Builder{} // that does not compress
+	for n := range 1000 {
+		fmt.Fprintf(&key, "%x", sha256.Sum256([]byte{byte(n), byte(n >> 8)}))
+	}
+	last := publish(t, js, "stock", `{"shop":"a","sku":"1","count":13}`, fmt.Sprintf(`{"shop":"a","sku":%q}`, key.String()), `{"shop":"a","sku":"3","count":3}`)
+	runs(t, p)
+	s.reader(t)
+	reaches(t, p, last)
+	reasons := diverted(t, js, "main")
+	require.Len(t, reasons, 2)
+	require.Contains(t, reasons["1"], "never thirteen")
+	require.Contains(t, reasons["2"], "index row")
+}
+
+// What PostgreSQL has a type for, and JSON has not, is text as PostgreSQL writes it.
+func TestPostgresTypes(t *testing.T) {
+	js := natstest.Start(t).JetStream("test")
+	_, pool := newPostgres(t)
+	store, err := datapump.Postgres(pool, datapump.Schema{Statements: []datapump.Statement{{Name: "types", SQL: `
+		SELECT 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid AS id, 12345678901234567890.10::numeric AS sum, '{1,2}'::int[] AS list, NULL AS nothing -- all`}}})
+	require.NoError(t, err)
+	s := &suite{js: js, nc: js.Conn(), store: store}
+	s.reader(t)
+	rows, err := all[json.RawMessage](t.Context(), s.nc, "types", nil)
+	require.NoError(t, err)
+	require.Len(t, rows, 1)
+	require.Equal(t, `{"id":"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11","sum":12345678901234567890.10,"list":[1,2],"nothing":null}`, string(rows[0]))
 }
 
 // A table that is missing is no fault of the rows: the pump waits for it.

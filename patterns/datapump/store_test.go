@@ -3,6 +3,7 @@ package datapump_test
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -54,12 +55,12 @@ CREATE TABLE sales (n BIGINT, till TEXT CHECK (till <> 'stolen'))`
 
 type (
 	stock struct {
-		Shop  string          `json:"shop"`
-		SKU   string          `json:"sku"`
-		Count int64           `json:"count"`
-		Price *float64        `json:"price"`
-		Sold  *bool           `json:"sold"`
-		Notes *map[string]any `json:"notes"`
+		Shop  string           `json:"shop"`
+		SKU   string           `json:"sku"`
+		Count int64            `json:"count"`
+		Price *float64         `json:"price"`
+		Sold  *bool            `json:"sold"`
+		Notes *json.RawMessage `json:"notes"`
 	}
 	sale struct {
 		N    int    `json:"n"`
