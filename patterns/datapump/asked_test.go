@@ -3,6 +3,8 @@ package datapump_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -34,8 +36,11 @@ func breaksOff(t *testing.T, s *suite) {
 	p := s.pump(t, datapump.Config{})
 	runs(t, p)
 	s.reader(t)
-	fill(t, s.js, 3_000)
-	reaches(t, p, 3_000)
+	var last uint64
+	for n := range 300 { // in several chunks
+		last = publish(t, s.js, "sales", fmt.Sprintf(`{"n":%d,"till":%q}`, n, strings.Repeat("t", 500)))
+	}
+	reaches(t, p, last)
 	for range 20 { // more than are answered at once
 		for row, err := range datapump.Query[sale](t.Context(), s.nc, "shops", "sales", nil) {
 			var refused *datapump.Error

@@ -39,9 +39,10 @@ func TestConformance(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for sentence, test := range cases {
 				t.Run(sentence, func(t *testing.T) {
-					js := natstest.Start(t).JetStream("test")
-					s := &suite{js: js, nc: js.Conn(), store: store(t, js)}
-					test(t, s)
+					bubble(t, func(t *testing.T, s *suite) {
+						s.store = store(t, s.js)
+						test(t, s)
+					})
 				})
 			}
 		})
@@ -52,6 +53,13 @@ type suite struct {
 	js    jetstream.JetStream
 	nc    *nats.Conn
 	store datapump.Store
+}
+
+func bubble(t *testing.T, test func(t *testing.T, s *suite)) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		js := s.JetStream("test")
+		test(t, &suite{js: js, nc: js.Conn()})
+	})
 }
 
 func (s *suite) pump(t *testing.T, cfg datapump.Config) *datapump.Pump {

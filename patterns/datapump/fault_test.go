@@ -18,7 +18,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/datapump"
 )
 
-var histories = flag.Uint64("histories", 10, "fault histories to go through")
+var histories = flag.Uint64("histories", 6, "fault histories to go through")
 
 // twin makes a store with a bug of one without.
 type twin func(datapump.Store, *sql.DB) datapump.Store
