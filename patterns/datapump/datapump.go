@@ -58,15 +58,12 @@ func (c Config) normal() (Config, error) {
 	if c.Replicas < 1 || c.Replicas > 5 {
 		return c, fmt.Errorf("%w: Replicas is %d; use 1 to 5", ErrConfig, c.Replicas)
 	}
-	for _, n := range []struct {
-		field string
-		value int64
-	}{
-		{"Keep", int64(c.Keep)}, {"Batch", int64(c.Batch)}, {"Timeout", int64(c.Timeout)}, {"Pause", int64(c.Pause)},
-		{"Limit", int64(c.Limit)}, {"Window", int64(c.Window)}, {"Patience", int64(c.Patience)}, {"Grace", int64(c.Grace)},
+	for field, value := range map[string]int64{
+		"Keep": int64(c.Keep), "Batch": int64(c.Batch), "Timeout": int64(c.Timeout), "Pause": int64(c.Pause),
+		"Limit": int64(c.Limit), "Window": int64(c.Window), "Patience": int64(c.Patience), "Grace": int64(c.Grace),
 	} {
-		if n.value < 0 {
-			return c, fmt.Errorf("%w: %s is negative", ErrConfig, n.field)
+		if value < 0 {
+			return c, fmt.Errorf("%w: %s is negative", ErrConfig, field)
 		}
 	}
 	return c, nil

@@ -10,8 +10,7 @@
 //
 //   - A write and its acknowledgement are two things. A process that dies between
 //     them writes twice, or never.
-//   - Databases are fast in batches, and one bad row spoils a batch.
-//   - Databases go down, and those who write to them have other things to do.
+//   - Databases are fast in batches, which one bad row spoils, and go down.
 //   - A result may be larger than memory, and its reader slower than the database.
 //   - What reaches a database as text is run by it.
 //
@@ -33,7 +32,7 @@
 //     (TestFaults, TestSwallowed, TestConformance). The naive ways lose or double (TestFaultsTwins).
 //   - A row that does not fit its table, or that the database refuses, is diverted
 //     once, with its reason, and stays so; the others are written (TestConformance,
-//     TestRefused, TestPump). Of rows of one batch with one key the last is written.
+//     TestRefused, TestRefusedByPostgres, TestPump). Of rows of one batch with one key the last is written.
 //   - While a store is down, or its tables are not as expected, nothing is lost or
 //     diverted: the pump pauses, says so, and goes on (TestPump, TestDrift).
 //   - Rows that leave the stream before they are written are lost, and counted
@@ -41,7 +40,8 @@
 //     grown past it (TestPump).
 //   - How soon a row is written is not promised: rows wait while a store is down
 //     (TestPump).
-//   - A result is complete, or ends with an error (TestLost, TestResult). It is held back at the
+//   - A result is complete, or ends with an error (TestLost, TestResult, TestBucketCut), and its
+//     numbers have all their digits (TestConformance, TestPostgresTypes). It is held back at the
 //     store until the client takes it, and no cursor outlives its client for longer
 //     than Config.Patience (TestResult).
 //   - A SQL result is of one moment; a bucket's may hold rows written meanwhile, each
@@ -52,8 +52,8 @@
 // # When not to use it
 //
 // When a service owns its data, let it open its database. When the history matters,
-// use package eventstore, and a pump to fill read models. When a write must be
-// refused in the caller's face, package requestreply: here it is diverted later.
+// use eventstore, and a pump to fill read models. When a write must be refused in the
+// caller's face, requestreply: here it is diverted later.
 //
 // # Related patterns
 //

@@ -178,11 +178,10 @@ func (b *bucket) Query(ctx context.Context, st Statement, args []any) iter.Seq2[
 			_ = b.js.DeleteConsumer(context.WithoutCancel(ctx), "KV_"+b.kv.Bucket(), cons.CachedInfo().Name)
 		}() // or it expires
 		seen, got := map[string]bool{}, uint64(0)
-		for tries := 0; ; {
-			batch, err := cons.FetchNoWait(256)
-			if err != nil {
-				yield(nil, err)
-				return
+		for info := cons.CachedInfo(); err == nil && info.NumPending > 0; {
+			var batch jetstream.MessageBatch
+			if batch, err = cons.Fetch(int(min(info.NumPending, 500)), jetstream.FetchMaxWait(2*time.Second)); err != nil {
+				break
 			}
 			before := got
 			for m := range batch.Messages() {
@@ -192,31 +191,15 @@ func (b *bucket) Query(ctx context.Context, st Statement, args []any) iter.Seq2[
 				}
 				seen[m.Subject()] = true
 			}
-			if tries++; got > before {
-				tries = 0
+			if err = errors.Join(batch.Error(), ctx.Err()); err == nil {
+				info, err = ask(ctx, cons.Info)
 			}
-			err = errors.Join(batch.Error(), ctx.Err())
-			if end := false; err == nil && got == before { // no more rows, or none that came
-				if end, err = whole(ctx, cons, got); end {
-					return
-				}
-			}
-			if err == nil && tries == 10 {
-				err = errors.New("there are more rows, which do not come")
-			}
-			if err != nil {
-				yield(nil, err)
-				return
+			if err == nil && (info.Delivered.Consumer != got || got == before && info.NumPending > 0) {
+				err = errors.New("rows were lost on the way from the bucket")
 			}
 		}
+		if err != nil {
+			yield(nil, err)
+		}
 	}
-}
-
-// whole reports whether a consumer has no more than the messages got from it.
-func whole(ctx context.Context, cons jetstream.Consumer, got uint64) (bool, error) {
-	info, err := ask(ctx, cons.Info)
-	if err == nil && info.Delivered.Consumer != got {
-		err = fmt.Errorf("%d rows were lost on the way", info.Delivered.Consumer-got)
-	}
-	return err == nil && info.NumPending == 0, err
 }

@@ -44,10 +44,7 @@ func (p *postgres) Applied(ctx context.Context, pump string) (seq uint64, err er
 	if err == nil || errors.Is(err, pgx.ErrNoRows) {
 		_, err = p.pool.Exec(ctx, insertApplied, pump)
 	}
-	if err != nil {
-		return 0, err
-	}
-	return seq, p.pool.QueryRow(ctx, selectApplied, pump).Scan(&seq)
+	return 0, err // if another pump was quicker, Apply finds out
 }
 
 func (p *postgres) Apply(ctx context.Context, pump string, from, to uint64, rows []Row) error {
@@ -59,7 +56,7 @@ func (p *postgres) Apply(ctx context.Context, pump string, from, to uint64, rows
 		}
 		writeText(text[r.Table], r.Values)
 	}
-	return blame(pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
+	return blamePostgres(pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
 		moved, err := tx.Exec(ctx, moveApplied, pump, int64(from), int64(to)) // waits for another pump's commit
 		if err != nil {
 			return err
@@ -119,10 +116,10 @@ func writeText(b *bytes.Buffer, values []any) {
 	b.WriteByte('\n')
 }
 
-// blame finds out whether a row is at fault. The classes are: two rows that are one
+// blamePostgres finds out whether a row is at fault. The classes are: two rows that are one
 // to the database alone, bad data, a constraint, a view's check, a limit such as that
 // of an index, and what a trigger raises.
-func blame(err error) error {
+func blamePostgres(err error) error {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && slices.Contains([]string{"21", "22", "23", "44", "54", "P0"}, refused.Code[:2]) {
 		return fmt.Errorf("%w: %w", ErrRow, err)

@@ -25,7 +25,7 @@ type Table struct {
 type Statement struct {
 	Name  string
 	Args  []Column // what the asker gives, in the order of the parameters
-	SQL   string   // for SQLite and PostgreSQL, in the store's own words
+	SQL   string   // for SQLite and PostgreSQL, one SELECT in the store's own words
 	Table string   // for a bucket: rows of this table whose key begins with Args
 }
 

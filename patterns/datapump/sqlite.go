@@ -35,10 +35,7 @@ func (s *sqlite) Applied(ctx context.Context, pump string) (seq uint64, err erro
 	if _, err = s.db.ExecContext(ctx, createApplied); err == nil {
 		_, err = s.db.ExecContext(ctx, numbered(insertApplied), pump)
 	}
-	if err != nil {
-		return 0, err
-	}
-	return seq, s.db.QueryRowContext(ctx, numbered(selectApplied), pump).Scan(&seq)
+	return 0, err // if another pump was quicker, Apply finds out
 }
 
 func (s *sqlite) Apply(ctx context.Context, pump string, from, to uint64, rows []Row) error {
@@ -63,10 +60,10 @@ func (s *sqlite) Apply(ctx context.Context, pump string, from, to uint64, rows [
 			}
 		}
 		if _, err := inserts[r.Table].ExecContext(ctx, plain(r.Values)...); err != nil {
-			return s.blame(err)
+			return blameSQLite(err)
 		}
 	}
-	return s.blame(tx.Commit())
+	return blameSQLite(tx.Commit())
 }
 
 // numbered says a parameter as SQLite does: its $1 is a name, not a number.
@@ -83,8 +80,8 @@ func plain(values []any) []any {
 	return values
 }
 
-// blame finds out whether the row is at fault. The codes are SQLite's own.
-func (s *sqlite) blame(err error) error {
+// blameSQLite finds out whether the row is at fault. The codes are SQLite's own.
+func blameSQLite(err error) error {
 	var coded interface{ Code() int }
 	if errors.As(err, &coded) {
 		switch coded.Code() & 0xff {
