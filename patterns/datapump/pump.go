@@ -1,6 +1,7 @@
 package datapump
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,15 +55,12 @@ func NewPump(ctx context.Context, js jetstream.JetStream, name, id string, store
 	if err != nil {
 		return nil, err
 	}
+	most := store.Limit()
+	if most > 0 && cfg.Batch > most {
+		return nil, fmt.Errorf("%w: Batch is %d; the store takes %d", ErrConfig, cfg.Batch, most)
+	}
+	cfg.Batch = cmp.Or(cfg.Batch, most, 1000)
 	p := &Pump{js: js, name: name, id: id, store: store, cfg: cfg, tables: map[string]*Table{}}
-	if p.cfg.Batch == 0 {
-		p.cfg.Batch = 1000
-	}
-	if most := store.Limit(); most > 0 && p.cfg.Batch > most {
-		if p.cfg.Batch = most; cfg.Batch > 0 {
-			return nil, fmt.Errorf("%w: Batch is %d; the store takes %d", ErrConfig, cfg.Batch, most)
-		}
-	}
 	tables := store.Schema().Tables
 	for i := range tables {
 		p.tables[name+".row."+tables[i].Name] = &tables[i]

@@ -3,6 +3,7 @@ package datapump
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -97,10 +98,5 @@ func checkColumns(of string, columns []Column) error {
 }
 
 func (t *Table) index(column string) int {
-	for i, c := range t.Columns {
-		if c.Name == column {
-			return i
-		}
-	}
-	return -1
+	return slices.IndexFunc(t.Columns, func(c Column) bool { return c.Name == column })
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 )
 
@@ -42,11 +43,10 @@ func insert(t *Table, source string) string {
 		return sql
 	}
 	var keys, sets []string
-	for _, k := range t.Key {
-		keys = append(keys, quoted(k))
-	}
 	for _, c := range t.Columns {
-		if q := quoted(c.Name); !strings.Contains(strings.Join(keys, ","), q) {
+		if q := quoted(c.Name); slices.Contains(t.Key, c.Name) {
+			keys = append(keys, q)
+		} else {
 			sets = append(sets, q+" = excluded."+q)
 		}
 	}

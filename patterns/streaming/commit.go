@@ -19,7 +19,6 @@ import (
 // commit stores, all or nothing, the results, the windows they leave and the
 // position: so none of them can be lost, or done again, without the others.
 func (p *Processor[In, Out]) commit(ctx context.Context) error {
-	p.commits++
 	msgs := p.books.out
 	for _, subject := range slices.Sorted(maps.Keys(p.books.dirty)) {
 		msg := state(subject)
@@ -43,7 +42,7 @@ func (p *Processor[In, Out]) settle(ctx context.Context, msgs []*nats.Msg) error
 	if err != nil {
 		return err
 	}
-	mine := fmt.Sprintf("%s-%d", p.owner, p.commits)
+	mine := rand.Text()
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		msg := state(p.where)
 		msg.Data = data

@@ -2,7 +2,6 @@ package streaming
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -18,8 +17,6 @@ type Processor[In, Out any] struct {
 	feed, results jetstream.Stream
 	where         string // the subject of the position
 	rev           uint64 // the sequence of the position: whoever stores another takes over
-	owner         string
-	commits       uint64
 	ran           atomic.Bool
 	books         books[In, Out]
 }
@@ -41,7 +38,7 @@ func NewProcessor[In, Out any](ctx context.Context, js jetstream.JetStream, name
 	if err != nil {
 		return nil, fmt.Errorf("streaming: flow %s: %w", name, err)
 	}
-	return &Processor[In, Out]{cfg: cfg, js: js, feed: feed, results: results, where: "state." + name + ".position", owner: rand.Text(),
+	return &Processor[In, Out]{cfg: cfg, js: js, feed: feed, results: results, where: "state." + name + ".position",
 		books: books[In, Out]{name: name, flow: flow, cfg: cfg, limit: int(js.Conn().MaxPayload()) - 4096, // which headers take at most
 			open: map[int64]map[string]window[Out]{}, dirty: map[string][]byte{}}}, nil
 }

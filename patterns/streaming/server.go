@@ -108,15 +108,13 @@ func NewServer(ctx context.Context, js jetstream.JetStream, stream, subject stri
 	s := &Server{cfg: cfg, js: js, name: stream, subject: subject, route: route, slots: make(chan struct{}, cfg.Clients), clients: map[*client]struct{}{}}
 	s.life, s.end = context.WithCancel(context.WithoutCancel(ctx))
 	s.stored, err = ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, stream) })
-	if err == nil {
-		// A replica may lag, and what it has not yet would be a gap. Without this
-		// field, nats.go asks the leader.
-		s.stored.CachedInfo().Config.AllowDirect = false
-		s.last = s.stored.CachedInfo().State.LastSeq
-	}
 	if err != nil {
 		return nil, fmt.Errorf("streaming: serve %s: %w", stream, err)
 	}
+	// A replica may lag, and what it has not yet would be a gap. Without this field,
+	// nats.go asks the leader.
+	s.stored.CachedInfo().Config.AllowDirect = false
+	s.last = s.stored.CachedInfo().State.LastSeq
 	return s, nil
 }
 
