@@ -25,7 +25,7 @@ func opened(t *testing.T, f func(t *testing.T, s *system, client *http.Client)) 
 	natstest.Bubble(t, func(t *testing.T, srv *natstest.Server) {
 		cast, over, performed := make(chan *system), make(chan struct{}), make(chan error, 1)
 		p := play
-		p.Lasts = time.Minute
+		p.Lasts = 10 * time.Minute
 		p.Cast = func(e *demo.Env) error {
 			s := &system{Env: e}
 			s.act = func(ctx context.Context, _ *nats.Conn) error {

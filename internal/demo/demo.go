@@ -58,6 +58,7 @@ type Env struct {
 
 	mu     sync.Mutex // guards what follows
 	names  []string
+	acting []string
 	ids    map[string]int
 	lines  map[string]*tap.Line
 	conns  []*nats.Conn
@@ -102,7 +103,11 @@ func (p Play) Perform(ctx context.Context, stage Stage) error {
 		select {
 		case <-left:
 		case <-time.After(hangs):
-			return fmt.Errorf("a participant did not leave within %v of the end", hangs)
+			err = fmt.Errorf("%q did not leave within %v of the end", e.present(), hangs)
+			if cause := context.Cause(e.ctx); !errors.Is(cause, context.Canceled) {
+				err = errors.Join(cause, err)
+			}
+			return err
 		}
 	}
 	e.end(nil)
@@ -127,11 +132,30 @@ func (e *Env) Go(name string, f func(ctx context.Context, nc *nats.Conn) error) 
 		e.end(fmt.Errorf("%s: %w", name, err))
 		return
 	}
+	e.mu.Lock()
+	e.acting = append(e.acting, name)
+	e.mu.Unlock()
 	e.cast.Go(func() {
+		defer e.leave(name)
 		if err := f(e.ctx, nc); err != nil {
 			e.end(fmt.Errorf("%s: %w", name, err))
 		}
 	})
+}
+
+// leave takes name off the list of those that are acting.
+func (e *Env) leave(name string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	i := slices.Index(e.acting, name)
+	e.acting = slices.Delete(e.acting, i, i+1)
+}
+
+// present lists who is acting.
+func (e *Env) present() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.acting)
 }
 
 func (e *Env) connect(name string) (*nats.Conn, error) {

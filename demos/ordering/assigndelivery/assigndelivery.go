@@ -61,7 +61,12 @@ func Drive(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, driver st
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return heartbeat.Send(ctx, nc, driver, Beats) })
+	group.Go(func() error {
+		if err := heartbeat.Send(ctx, nc, driver, Beats); ctx.Err() == nil {
+			return err
+		}
+		return nil // a goodbye that does not get through is missed, and then the driver is, too
+	})
 	group.Go(func() error { return w.Run(ctx, deliver(nc, driver, trip)) })
 	return group.Wait()
 }
