@@ -46,6 +46,8 @@
 //     (TestDiesWithAnEvent).
 //   - After [Store.Erase] only a tombstone is left, and no late append or snapshot
 //     brings anything back (TestConformance).
+//   - No call waits for longer than its context, or than ten seconds if that has no
+//     deadline; what is lost meanwhile is asked again (TestLostAnswer, TestRestart).
 //   - How soon a notice comes is not promised: after a cut, when the line is back
 //     (TestFeedGoesOn).
 //

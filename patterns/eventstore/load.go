@@ -48,31 +48,21 @@ func (s *Store) Load(ctx context.Context, id string, after Version) iter.Seq2[Ev
 	}
 }
 
-// page gets the next events and whether there are more, trying again while the
-// answer may have been lost.
+// page gets the next events and whether there are more.
 func (s *Store) page(ctx context.Context, id string, after Version) (page []Event, more bool, err error) {
-	ctx, cancel := patient(ctx)
-	defer cancel()
-	for gaps := 0; ; {
-		try, done := context.WithTimeout(ctx, s.cfg.Try)
-		page, more, err = s.fetch(try, []string{s.events(id)}, after)
-		if errors.Is(err, errMany) {
-			page, more, err = s.fetchNumbered(try, id, after)
-		}
-		done()
-		if errors.Is(err, ErrGap) { // a reconnect in the middle of an answer makes one too
-			if gaps++; gaps > 1 {
-				return nil, false, err
+	err = s.retry(ctx, func(ctx context.Context) error {
+		for range 2 { // a reconnect in the middle of an answer makes a gap too
+			page, more, err = s.fetch(ctx, []string{s.events(id)}, after)
+			if errors.Is(err, errMany) {
+				page, more, err = s.fetchNumbered(ctx, id, after)
 			}
-		} else if err == nil || s.hopeless(ctx, err) != nil {
-			return page, more, err
+			if !errors.Is(err, ErrGap) {
+				break
+			}
 		}
-		select {
-		case <-ctx.Done():
-			return nil, false, fmt.Errorf("%w, after %w", ctx.Err(), err)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
+		return err
+	})
+	return page, more, err
 }
 
 // fetchNumbered reads a page of a long history, naming each event.
