@@ -26,6 +26,9 @@ func Border(site string, treaties ...Treaty) (string, error) {
 	// answered on $JSC.R and sent the messages on $JS.S; $JS.FC paces them.
 	publish, subscribe := []string{"$JS.S.>", "$JSC.R.>"}, []string{"$JS.S.>", "$JSC.R.>"}
 	for _, t := range treaties {
+		if t.From == "" {
+			return "", fmt.Errorf("%w: treaty %s is between clusters: there the border is an account for each site", ErrConfig, t.Name)
+		}
 		asks := []string{"$JS." + t.From + ".API.CONSUMER.CREATE.OUT_" + t.Name + ".>", "$JS.FC.OUT_" + t.Name + ".>"}
 		switch site {
 		case t.From:
