@@ -27,7 +27,7 @@ func TestBorder(t *testing.T) {
 	// Not ">": a subscriber to that hears how the treaty's own messages are brought.
 	hears := func(nc *nats.Conn) chan *nats.Msg {
 		heard := make(chan *nats.Msg, 1000)
-		for _, subject := range []string{"from-hub.>", "from-edge.>", "orders.>"} {
+		for _, subject := range []string{"from-hub.>", "from-edge.>", "orders.>", "$JS.S.from-hub"} {
 			_, err := nc.ChanSubscribe(subject, heard)
 			require.NoError(t, err)
 		}
@@ -41,12 +41,13 @@ func TestBorder(t *testing.T) {
 		for nc, site := range map[*nats.Conn]string{hubNC: "hub", edgeNC: "edge"} {
 			require.NoError(t, nc.Publish("from-"+site+".salaries", nil))
 		}
+		require.NoError(t, hubNC.Publish("$JS.S.from-hub", nil)) // a treaty's own subjects go one way only
 	}
 	once(t, arrived(t, hub, "IN_orders", 10), []string{"edge.orders.a.placed"}, 10) // by the treaty they do
 	for _, nc := range []*nats.Conn{hubNC, edgeNC} {
 		require.NoError(t, nc.Flush())
 	}
-	require.Len(t, atHub, 10, "from-hub, its own")
+	require.Len(t, atHub, 20, "from-hub, its own")
 	require.Len(t, atEdge, 20, "from-edge and orders, its own")
 	_, err = hubNC.Request("$JS.edge.API.STREAM.INFO.OUT_orders", nil, 300*time.Millisecond)
 	require.Error(t, err)

@@ -66,6 +66,8 @@ func TestTreaty(t *testing.T) {
 	}
 	_, err := bridgehead.Border("moon", toHub)
 	require.ErrorIs(t, err, bridgehead.ErrConfig)
+	_, err = bridgehead.Border("edge")
+	require.ErrorContains(t, err, "no treaty", "an empty list would permit everything")
 	_, err = bridgehead.Border("", bridgehead.Treaty{Name: "orders", Subjects: []string{"orders.>"}, Prefix: "east"})
 	require.ErrorIs(t, err, bridgehead.ErrConfig)
 	require.ErrorContains(t, err, "an account for each site")
