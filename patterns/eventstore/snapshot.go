@@ -76,16 +76,13 @@ func (s *Store) Snapshot(ctx context.Context, id string, state any) (Version, er
 // it in the store is a tombstone, which also tells subscribers. What they, mirrors
 // and backups have copied is theirs to remove. It may be called again at any time,
 // and must be if it failed.
-func (s *Store) Erase(ctx context.Context, id string) error {
+func (s *Store) Erase(ctx context.Context, id string) (err error) {
 	if err := checkID(id); err != nil {
 		return err
 	}
-	return edge(s.erase(ctx, id), "erase "+id)
-}
-
-func (s *Store) erase(ctx context.Context, id string) error {
+	defer func() { err = edge(err, "erase "+id) }()
 	var head Event
-	err := s.retry(ctx, func(ctx context.Context) (err error) {
+	err = s.retry(ctx, func(ctx context.Context) (err error) {
 		head, err = s.leader(ctx, getRequest{LastFor: s.events(id)})
 		return err
 	})
