@@ -151,16 +151,25 @@ func (s *Store) fetch(ctx context.Context, filters []string, after Version) (pag
 	}
 }
 
-// leader gets one event from the leader of the stream, which is never behind; the
-// zero Event if there is none. (GetMsg of nats.go asks any replica.)
+// leader gets one event from the leader of the stream; the zero Event if there is none.
 func (s *Store) leader(ctx context.Context, req getRequest) (Event, error) {
+	m, err := s.get(ctx, req)
+	if err != nil || m == nil {
+		return Event{}, err
+	}
+	return parse(m.Subject, m.Header, m.Data, m.Sequence, m.Time)
+}
+
+// get gets one message, or nil, from the leader of the stream, which is never
+// behind. (GetMsg of nats.go asks any replica.)
+func (s *Store) get(ctx context.Context, req getRequest) (*jetstream.RawStreamMsg, error) {
 	body, err := json.Marshal(req)
 	if err != nil {
-		return Event{}, err
+		return nil, err
 	}
 	reply, err := s.js.Conn().RequestWithContext(ctx, s.api("STREAM.MSG.GET."), body)
 	if err != nil {
-		return Event{}, err
+		return nil, err
 	}
 	var resp struct {
 		Error   *jetstream.APIError `json:"error"`
@@ -173,20 +182,20 @@ func (s *Store) leader(ctx context.Context, req getRequest) (Event, error) {
 		} `json:"message"`
 	}
 	if err := json.Unmarshal(reply.Data, &resp); err != nil {
-		return Event{}, err
+		return nil, err
 	}
 	if resp.Error != nil {
 		if resp.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound {
-			return Event{}, nil
+			return nil, nil
 		}
-		return Event{}, resp.Error
+		return nil, resp.Error
 	}
 	m := resp.Message
 	h, err := nats.DecodeHeadersMsg(m.Hdrs)
 	if err != nil {
-		h = nil // parse says what is wrong
+		h = nil // whoever reads it says what is missing
 	}
-	return parse(m.Subject, h, m.Data, m.Seq, m.Time)
+	return &jetstream.RawStreamMsg{Subject: m.Subject, Sequence: m.Seq, Header: h, Data: m.Data, Time: m.Time}, nil
 }
 
 func (s *Store) api(call string) string {

@@ -53,13 +53,10 @@ func (s *Store) Snapshot(ctx context.Context, id string, state any) (Version, er
 	}
 	var m *jetstream.RawStreamMsg
 	err := s.retry(ctx, func(ctx context.Context) (err error) {
-		m, err = s.stream.GetLastMsgForSubject(ctx, s.snapshot(id))
+		m, err = s.get(ctx, getRequest{LastFor: s.snapshot(id)}) // a replica may still have one that is erased
 		return err
 	})
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return Version{}, nil
-	}
-	if err != nil {
+	if err != nil || m == nil {
 		return Version{}, edge(err, "read the snapshot of "+id)
 	}
 	var at Version
