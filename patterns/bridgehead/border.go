@@ -3,6 +3,7 @@ package bridgehead
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,16 +23,23 @@ func Border(site string, treaties ...Treaty) (string, error) {
 	if err := Check(treaties...); err != nil {
 		return "", err
 	}
+	if len(treaties) == 0 {
+		return "", fmt.Errorf("%w: no treaty; a site without one needs no leaf connection", ErrConfig)
+	}
 	// How a stream is sourced: whoever sources asks for a consumer of the stream, is
 	// answered on $JSC.R and sent the messages on $JS.S; $JS.FC paces them.
-	publish, subscribe := []string{"$JS.S.>", "$JSC.R.>"}, []string{"$JS.S.>", "$JSC.R.>"}
+	answers := []string{"$JS.S.>", "$JSC.R.>"}
+	var publish, subscribe []string
 	for _, t := range treaties {
+		if t.From == "" {
+			return "", fmt.Errorf("%w: treaty %s is between clusters: there the border is an account for each site", ErrConfig, t.Name)
+		}
 		asks := []string{"$JS." + t.From + ".API.CONSUMER.CREATE.OUT_" + t.Name + ".>", "$JS.FC.OUT_" + t.Name + ".>"}
 		switch site {
 		case t.From:
-			subscribe = append(subscribe, asks...)
+			subscribe, publish = append(subscribe, asks...), append(publish, answers...)
 		case t.To:
-			publish = append(publish, asks...)
+			publish, subscribe = append(publish, asks...), append(subscribe, answers...)
 		default:
 			return "", fmt.Errorf("%w: treaty %s is not %s's: it is between %s and %s", ErrConfig, t.Name, site, t.From, t.To)
 		}
@@ -40,6 +48,8 @@ func Border(site string, treaties ...Treaty) (string, error) {
 }
 
 func quoted(subjects []string) string {
+	slices.Sort(subjects)
+	subjects = slices.Compact(subjects)
 	return `"` + strings.Join(subjects, `", "`) + `"`
 }
 

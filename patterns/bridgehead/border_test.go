@@ -27,7 +27,7 @@ func TestBorder(t *testing.T) {
 	// Not ">": a subscriber to that hears how the treaty's own messages are brought.
 	hears := func(nc *nats.Conn) chan *nats.Msg {
 		heard := make(chan *nats.Msg, 1000)
-		for _, subject := range []string{"from-hub.>", "from-edge.>", "orders.>"} {
+		for _, subject := range []string{"from-hub.>", "from-edge.>", "orders.>", "$JS.S.from-hub"} {
 			_, err := nc.ChanSubscribe(subject, heard)
 			require.NoError(t, err)
 		}
@@ -41,12 +41,13 @@ func TestBorder(t *testing.T) {
 		for nc, site := range map[*nats.Conn]string{hubNC: "hub", edgeNC: "edge"} {
 			require.NoError(t, nc.Publish("from-"+site+".salaries", nil))
 		}
+		require.NoError(t, hubNC.Publish("$JS.S.from-hub", nil)) // a treaty's own subjects go one way only
 	}
 	once(t, arrived(t, hub, "IN_orders", 10), []string{"edge.orders.a.placed"}, 10) // by the treaty they do
 	for _, nc := range []*nats.Conn{hubNC, edgeNC} {
 		require.NoError(t, nc.Flush())
 	}
-	require.Len(t, atHub, 10, "from-hub, its own")
+	require.Len(t, atHub, 20, "from-hub, its own")
 	require.Len(t, atEdge, 20, "from-edge and orders, its own")
 	_, err = hubNC.Request("$JS.edge.API.STREAM.INFO.OUT_orders", nil, 300*time.Millisecond)
 	require.Error(t, err)
@@ -105,8 +106,8 @@ func TestNoLoop(t *testing.T) {
 	hub, edge := natstest.JetStream(t, connect(t, s.Hub)), natstest.JetStream(t, connect(t, s.Edge))
 	open(t, edge, hub, toHub, bridgehead.Config{})
 	open(t, hub, edge, back, bridgehead.Config{})
-	publish(t, edge, []string{"orders.e.placed"}, 20)
-	publish(t, hub, []string{"orders.h.placed"}, 20)
+	publish(t, edge, []string{"orders.e.placed"}, 0, 20)
+	publish(t, hub, []string{"orders.h.placed"}, 0, 20)
 	once(t, arrived(t, hub, "IN_orders", 20), []string{"edge.orders.e.placed"}, 20)
 	once(t, arrived(t, edge, "IN_back", 20), []string{"hub.orders.h.placed"}, 20)
 }
@@ -118,7 +119,7 @@ func TestRead(t *testing.T) {
 	_, err := bridgehead.Read(t.Context(), hub, toHub)
 	require.ErrorIs(t, err, jetstream.ErrStreamNotFound)
 	open(t, edge, hub, toHub, bridgehead.Config{})
-	publish(t, edge, []string{"orders.a.placed"}, 10)
+	publish(t, edge, []string{"orders.a.placed"}, 0, 10)
 	reads := func(want func(bridgehead.Link) bool) {
 		t.Helper()
 		natstest.Eventually(t, 15*time.Second, func(ctx context.Context) error {
@@ -131,7 +132,7 @@ func TestRead(t *testing.T) {
 	}
 	reads(func(l bridgehead.Link) bool { return l.Up && l.Crossed == 10 && l.Lag == 0 })
 	require.NoError(t, s.Cut())
-	publish(t, edge, []string{"orders.a.placed"}, 5)
+	publish(t, edge, []string{"orders.a.placed"}, 0, 5)
 	reads(func(l bridgehead.Link) bool { return !l.Up && l.Crossed == 10 && l.Silent >= 3*time.Second })
 	require.NoError(t, s.Join())
 	reads(func(l bridgehead.Link) bool { return l.Up && l.Crossed == 15 })
@@ -144,7 +145,7 @@ func TestKeep(t *testing.T) {
 	open(t, edge, hub, toHub, bridgehead.Config{Keep: time.Second})
 	up(t, hub, toHub)
 	require.NoError(t, s.Cut())
-	publish(t, edge, []string{"orders.a.placed"}, 5)
+	publish(t, edge, []string{"orders.a.placed"}, 0, 5)
 	natstest.Eventually(t, 5*time.Second, func(ctx context.Context) error {
 		out, err := edge.Stream(ctx, "OUT_orders")
 		if err == nil && out.CachedInfo().State.Msgs > 0 {
@@ -153,6 +154,6 @@ func TestKeep(t *testing.T) {
 		return err
 	})
 	require.NoError(t, s.Join())
-	publish(t, edge, []string{"orders.b.placed"}, 1)
+	publish(t, edge, []string{"orders.b.placed"}, 0, 1)
 	require.Equal(t, []string{"edge.orders.b.placed 0"}, arrived(t, hub, "IN_orders", 1))
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +27,7 @@ type Treaty struct {
 	Name     string   // of the streams, OUT_<name> at From and IN_<name> at To
 	From, To string   // JetStream domains of the sites; both empty for clusters joined by gateways
 	Subjects []string // what crosses, such as "orders.*.placed" or "orders.>"
-	Prefix   string   // put before each subject on arrival; From if empty
+	Prefix   string   // put before each subject on arrival; From if empty, required between clusters
 }
 
 // Config tunes both ends. The zero Config is ready to use.
@@ -61,9 +60,17 @@ func (t Treaty) normal() (Treaty, error) {
 	if (t.From == "") != (t.To == "") || t.From != "" && t.From == t.To {
 		return t, fmt.Errorf("%w: From %q, To %q; name two domains, or none", ErrConfig, t.From, t.To)
 	}
-	for token := range strings.SplitSeq(strings.Trim(strings.Join([]string{t.From, t.To, t.Prefix}, "."), "."), ".") {
+	for _, domain := range []string{t.From, t.To} {
+		if err := checkID(domain); domain != "" && err != nil {
+			return t, fmt.Errorf("%w: From, To: %w", ErrConfig, err)
+		}
+	}
+	if t.Prefix == "" {
+		return t, fmt.Errorf("%w: Prefix is empty; between clusters it has no default", ErrConfig)
+	}
+	for token := range strings.SplitSeq(t.Prefix, ".") {
 		if err := checkID(token); err != nil {
-			return t, fmt.Errorf("%w: From, To, Prefix: %w", ErrConfig, err)
+			return t, fmt.Errorf("%w: Prefix: %w", ErrConfig, err)
 		}
 	}
 	if len(t.Subjects) == 0 {
@@ -76,16 +83,25 @@ func (t Treaty) normal() (Treaty, error) {
 				return t, fmt.Errorf("%w: Subjects: %.80q; use tokens, * for one, and a last > after at least one", ErrConfig, s)
 			}
 		}
-		if within(t.Prefix+".>", s) {
-			return t, fmt.Errorf("%w: %s crosses from %s, and arrives as %s.%s, which is %s again", ErrLoop, s, t.From, t.Prefix, s, s)
-		}
 		for _, other := range t.Subjects[:i] {
 			if overlap(s, other) {
 				return t, fmt.Errorf("%w: Subjects: %s and %s overlap; a message would be taken twice", ErrConfig, s, other)
 			}
 		}
 	}
-	return t, nil
+	return t, meet(t, t)
+}
+
+// meet refuses two treaties by one of which arrives what leaves by the other.
+func meet(in, out Treaty) error {
+	for _, s := range in.Subjects {
+		for _, other := range out.Subjects {
+			if overlap(in.Prefix+"."+s, other) {
+				return fmt.Errorf("%w: what %s brings to %s as %s.%s leaves by %s, as %s", ErrLoop, in.Name, in.To, in.Prefix, s, out.Name, other)
+			}
+		}
+	}
+	return nil
 }
 
 // Check refuses treaties that make no sense alone or together: what arrives at a
@@ -106,8 +122,8 @@ func Check(treaties ...Treaty) error {
 			}
 			for _, pair := range [][2]Treaty{{a, b}, {b, a}} {
 				in, out := pair[0], pair[1]
-				if in.To == out.From && in.Prefix != "" && slices.ContainsFunc(out.Subjects, func(s string) bool { return overlap(s, in.Prefix+".>") }) {
-					return fmt.Errorf("%w: what %s brings to %s as %s.> leaves it by %s", ErrLoop, in.Name, in.To, in.Prefix, out.Name)
+				if err := meet(in, out); err != nil && in.To == out.From {
+					return err
 				}
 			}
 		}
@@ -123,20 +139,6 @@ func overlap(a, b string) bool {
 			return true
 		}
 		if x[i] != y[i] && x[i] != "*" && y[i] != "*" {
-			return false
-		}
-	}
-	return len(x) == len(y)
-}
-
-// within reports whether whatever pattern matches is also matched by wide.
-func within(pattern, wide string) bool {
-	x, y := strings.Split(pattern, "."), strings.Split(wide, ".")
-	for i, token := range y {
-		switch {
-		case token == ">":
-			return len(x) > i
-		case i >= len(x), x[i] == ">", x[i] != token && token != "*":
 			return false
 		}
 	}

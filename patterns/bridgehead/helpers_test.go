@@ -119,9 +119,9 @@ func once(t *testing.T, got []string, subjects []string, n int) {
 	}
 }
 
-// publish stores n messages on each subject, one every other millisecond.
-func publish(t *testing.T, js jetstream.JetStream, subjects []string, n int) {
-	for i := range n {
+// publish stores messages from, up to to, on each subject, every other millisecond.
+func publish(t *testing.T, js jetstream.JetStream, subjects []string, from, to int) {
+	for i := from; i < to; i++ {
 		for _, subject := range subjects {
 			_, err := js.Publish(context.Background(), subject, fmt.Append(nil, i))
 			assert.NoError(t, err, "a site works on, whatever its link does")

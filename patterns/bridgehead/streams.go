@@ -29,11 +29,9 @@ func Streams(t Treaty, cfg Config) (out, in jetstream.StreamConfig, err error) {
 	}
 	source := &jetstream.StreamSource{Name: out.Name, Domain: t.From}
 	for _, s := range t.Subjects {
-		to := s
-		if t.Prefix != "" {
-			to = t.Prefix + "." + s
-		}
-		source.SubjectTransforms = append(source.SubjectTransforms, jetstream.SubjectTransformConfig{Source: s, Destination: wildcards(to)})
+		source.SubjectTransforms = append(source.SubjectTransforms, jetstream.SubjectTransformConfig{
+			Source: s, Destination: t.Prefix + "." + wildcards(s),
+		})
 	}
 	in = jetstream.StreamConfig{
 		Name: "IN_" + t.Name, Sources: []*jetstream.StreamSource{source}, Retention: jetstream.LimitsPolicy, MaxAge: cfg.Keep,
@@ -72,19 +70,22 @@ func Import(ctx context.Context, js jetstream.JetStream, t Treaty, cfg Config) (
 // changes what exists.
 func ProvisionExport(ctx context.Context, js jetstream.JetStream, t Treaty, cfg Config) error {
 	out, _, err := Streams(t, cfg)
-	return errors.Join(err, provision(ctx, js, out, err))
+	if err != nil {
+		return err
+	}
+	return provision(ctx, js, out)
 }
 
 // ProvisionImport creates or updates the stream of [Import].
 func ProvisionImport(ctx context.Context, js jetstream.JetStream, t Treaty, cfg Config) error {
 	_, in, err := Streams(t, cfg)
-	return errors.Join(err, provision(ctx, js, in, err))
+	if err != nil {
+		return err
+	}
+	return provision(ctx, js, in)
 }
 
-func provision(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig, bad error) error {
-	if bad != nil {
-		return nil
-	}
+func provision(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) error {
 	_, err := ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.CreateOrUpdateStream(ctx, want) })
 	if err != nil {
 		return fmt.Errorf("bridgehead: provision %s: %w", want.Name, err)

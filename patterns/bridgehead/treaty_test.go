@@ -32,12 +32,23 @@ func TestTreaty(t *testing.T) {
 		{"one domain", []bridgehead.Treaty{with(func(t *bridgehead.Treaty) { t.To = "" })}, bridgehead.ErrConfig, "two domains"},
 		{"the same domain", []bridgehead.Treaty{with(func(t *bridgehead.Treaty) { t.To = "edge" })}, bridgehead.ErrConfig, "two domains"},
 		{"a bad domain", []bridgehead.Treaty{with(func(t *bridgehead.Treaty) { t.To = "a b" })}, bridgehead.ErrID, "To"},
+		{"a domain of dots", []bridgehead.Treaty{with(func(t *bridgehead.Treaty) { t.From = ".edge" })}, bridgehead.ErrID, ".edge"},
+		{"a prefix that ends in a dot", []bridgehead.Treaty{with(func(t *bridgehead.Treaty) { t.Prefix = "edge." })}, bridgehead.ErrID, "Prefix"},
+		{"clusters without a prefix", []bridgehead.Treaty{with(func(t *bridgehead.Treaty) { t.From, t.To = "", "" })}, bridgehead.ErrConfig, "Prefix is empty"},
+		{"clusters", []bridgehead.Treaty{with(func(t *bridgehead.Treaty) { t.From, t.To, t.Prefix = "", "", "east" })}, nil, ""},
+		{"a wildcard first", []bridgehead.Treaty{with(func(t *bridgehead.Treaty) { t.Subjects = []string{"*.placed"} })}, nil, ""},
+		{"what arrives by one subject is agreed by another", []bridgehead.Treaty{with(func(t *bridgehead.Treaty) {
+			t.Subjects = []string{"orders.placed", "edge.orders.*"}
+		})}, bridgehead.ErrLoop, "edge.orders.placed"},
+		{"what the other site has under the same prefix goes back", []bridgehead.Treaty{toHub, with(func(t *bridgehead.Treaty) {
+			t.Name, t.From, t.To, t.Subjects = "back", "hub", "edge", []string{"edge.prices.>"}
+		})}, nil, ""},
 		{"nothing agreed", []bridgehead.Treaty{with(func(t *bridgehead.Treaty) { t.Subjects = nil })}, bridgehead.ErrConfig, "Subjects is empty"},
 		{"everything agreed", []bridgehead.Treaty{with(func(t *bridgehead.Treaty) { t.Subjects = []string{">"} })}, bridgehead.ErrConfig, "Subjects"},
 		{"no subject", []bridgehead.Treaty{with(func(t *bridgehead.Treaty) { t.Subjects = []string{"a..b"} })}, bridgehead.ErrConfig, "Subjects"},
 		{"a system subject", []bridgehead.Treaty{with(func(t *bridgehead.Treaty) { t.Subjects = []string{"$JS.>"} })}, bridgehead.ErrConfig, "Subjects"},
 		{"agreed twice", []bridgehead.Treaty{with(func(t *bridgehead.Treaty) { t.Subjects = []string{"a.*.c", "a.b.>"} })}, bridgehead.ErrConfig, "overlap"},
-		{"what arrives is agreed again", []bridgehead.Treaty{with(func(t *bridgehead.Treaty) { t.Subjects, t.Prefix = []string{"orders.>"}, "orders" })}, bridgehead.ErrLoop, "again"},
+		{"what arrives is agreed again", []bridgehead.Treaty{with(func(t *bridgehead.Treaty) { t.Subjects, t.Prefix = []string{"orders.>"}, "orders" })}, bridgehead.ErrLoop, "as orders.orders.>"},
 		{"what arrives goes back", []bridgehead.Treaty{toHub, with(func(t *bridgehead.Treaty) {
 			t.Name, t.From, t.To, t.Subjects = "back", "hub", "edge", []string{"edge.>"}
 		})}, bridgehead.ErrLoop, "orders brings to hub"},
@@ -55,6 +66,11 @@ func TestTreaty(t *testing.T) {
 	}
 	_, err := bridgehead.Border("moon", toHub)
 	require.ErrorIs(t, err, bridgehead.ErrConfig)
+	_, err = bridgehead.Border("edge")
+	require.ErrorContains(t, err, "no treaty", "an empty list would permit everything")
+	_, err = bridgehead.Border("", bridgehead.Treaty{Name: "orders", Subjects: []string{"orders.>"}, Prefix: "east"})
+	require.ErrorIs(t, err, bridgehead.ErrConfig)
+	require.ErrorContains(t, err, "an account for each site")
 }
 
 // What exists and differs is named and not changed; Provision changes it.

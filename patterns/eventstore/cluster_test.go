@@ -60,7 +60,7 @@ func TestNoMajority(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
 	defer cancel()
 	js := natstest.JetStream(t, c.Connect("patient"))
-	store, err := eventstore.New(ctx, js, "savings", eventstore.Config{Replicas: 3, Try: 300 * time.Millisecond})
+	store, err := eventstore.New(ctx, js, "savings", eventstore.Config{Replicas: 3})
 	require.NoError(t, err)
 	leader := c.Leader(js, "SAVINGS")
 	for _, s := range c.Servers {

@@ -46,6 +46,8 @@
 //     (TestDiesWithAnEvent).
 //   - After [Store.Erase] only a tombstone is left, and no late append or snapshot
 //     brings anything back (TestConformance).
+//   - No call waits for an answer longer than its context lasts, or than ten seconds
+//     if that has no deadline, and what is lost is asked again (TestLostAnswer).
 //   - How soon a notice comes is not promised: after a cut, when the line is back
 //     (TestFeedGoesOn).
 //

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -34,19 +33,14 @@ type Config struct {
 	Storage  jetstream.StorageType // of the stream; file if zero
 	Bind     bool                  // never create the stream, nor a durable
 	Metadata map[string]string     // put on what New creates
-	Try      time.Duration         // how long one try of a call waits for its answer; 2s if zero
 	Log      *slog.Logger          // what a Subscription skips or tries again; discarded if nil
 }
 
 func (c Config) normal() (Config, error) {
 	c.Replicas = cmp.Or(c.Replicas, 1)
-	c.Try = cmp.Or(c.Try, 2*time.Second)
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
-	switch {
-	case c.Replicas < 1 || c.Replicas > 5:
+	if c.Replicas < 1 || c.Replicas > 5 {
 		return c, fmt.Errorf("%w: Replicas is %d; use 1 to 5", ErrConfig, c.Replicas)
-	case c.Try < 0:
-		return c, fmt.Errorf("%w: Try is %v; use a positive time", ErrConfig, c.Try)
 	}
 	return c, nil
 }

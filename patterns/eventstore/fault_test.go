@@ -51,7 +51,7 @@ func simulate(t *testing.T, seed uint64, do appender) (broken error) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
-		cfg := eventstore.Config{Try: time.Second, Storage: jetstream.MemoryStorage} // fast: every batch on file is an fsync
+		cfg := eventstore.Config{Storage: jetstream.MemoryStorage} // fast: every batch on file is an fsync
 		if seed%4 == 0 {
 			cfg.Storage = jetstream.FileStorage
 		}

@@ -26,15 +26,14 @@ func (f Feed) normal() (Feed, error) {
 	f.AckWait = cmp.Or(f.AckWait, 30*time.Second)
 	f.Retry = cmp.Or(f.Retry, time.Second)
 	f.Grace = cmp.Or(f.Grace, 10*time.Second)
-	for _, d := range []struct {
-		name string
-		d    time.Duration
-	}{{"AckWait", f.AckWait}, {"Retry", f.Retry}, {"Grace", f.Grace}} {
-		if d.d < 0 {
-			return f, fmt.Errorf("%w: %s is %v; use a positive time", ErrConfig, d.name, d.d)
-		}
-	}
-	if f.New && f.After > 0 {
+	switch {
+	case f.AckWait < 100*time.Millisecond:
+		return f, fmt.Errorf("%w: AckWait is %v; use 100ms or more", ErrConfig, f.AckWait)
+	case f.Retry < 0:
+		return f, fmt.Errorf("%w: Retry is %v; use a positive time", ErrConfig, f.Retry)
+	case f.Grace < 0:
+		return f, fmt.Errorf("%w: Grace is %v; use a positive time", ErrConfig, f.Grace)
+	case f.New && f.After > 0:
 		return f, fmt.Errorf("%w: New and After are both set; use one", ErrConfig)
 	}
 	return f, nil

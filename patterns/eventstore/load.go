@@ -48,31 +48,21 @@ func (s *Store) Load(ctx context.Context, id string, after Version) iter.Seq2[Ev
 	}
 }
 
-// page gets the next events and whether there are more, trying again while the
-// answer may have been lost.
+// page gets the next events and whether there are more.
 func (s *Store) page(ctx context.Context, id string, after Version) (page []Event, more bool, err error) {
-	ctx, cancel := patient(ctx)
-	defer cancel()
-	for gaps := 0; ; {
-		try, done := context.WithTimeout(ctx, s.cfg.Try)
-		page, more, err = s.fetch(try, []string{s.events(id)}, after)
-		if errors.Is(err, errMany) {
-			page, more, err = s.fetchNumbered(try, id, after)
-		}
-		done()
-		if errors.Is(err, ErrGap) { // a reconnect in the middle of an answer makes one too
-			if gaps++; gaps > 1 {
-				return nil, false, err
+	err = s.retry(ctx, func(ctx context.Context) error {
+		for range 2 { // a reconnect in the middle of an answer makes a gap too
+			page, more, err = s.fetch(ctx, []string{s.events(id)}, after)
+			if errors.Is(err, errMany) {
+				page, more, err = s.fetchNumbered(ctx, id, after)
 			}
-		} else if err == nil || s.hopeless(ctx, err) != nil {
-			return page, more, err
+			if !errors.Is(err, ErrGap) {
+				break
+			}
 		}
-		select {
-		case <-ctx.Done():
-			return nil, false, fmt.Errorf("%w, after %w", ctx.Err(), err)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
+		return err
+	})
+	return page, more, err
 }
 
 // fetchNumbered reads a page of a long history, naming each event.
@@ -161,16 +151,25 @@ func (s *Store) fetch(ctx context.Context, filters []string, after Version) (pag
 	}
 }
 
-// leader gets one event from the leader of the stream, which is never behind; the
-// zero Event if there is none. (GetMsg of nats.go asks any replica.)
+// leader gets one event from the leader of the stream; the zero Event if there is none.
 func (s *Store) leader(ctx context.Context, req getRequest) (Event, error) {
+	m, err := s.get(ctx, req)
+	if err != nil || m == nil {
+		return Event{}, err
+	}
+	return parse(m.Subject, m.Header, m.Data, m.Sequence, m.Time)
+}
+
+// get gets one message, or nil, from the leader of the stream, which is never
+// behind. (GetMsg of nats.go asks any replica.)
+func (s *Store) get(ctx context.Context, req getRequest) (*jetstream.RawStreamMsg, error) {
 	body, err := json.Marshal(req)
 	if err != nil {
-		return Event{}, err
+		return nil, err
 	}
 	reply, err := s.js.Conn().RequestWithContext(ctx, s.api("STREAM.MSG.GET."), body)
 	if err != nil {
-		return Event{}, err
+		return nil, err
 	}
 	var resp struct {
 		Error   *jetstream.APIError `json:"error"`
@@ -183,20 +182,20 @@ func (s *Store) leader(ctx context.Context, req getRequest) (Event, error) {
 		} `json:"message"`
 	}
 	if err := json.Unmarshal(reply.Data, &resp); err != nil {
-		return Event{}, err
+		return nil, err
 	}
 	if resp.Error != nil {
 		if resp.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound {
-			return Event{}, nil
+			return nil, nil
 		}
-		return Event{}, resp.Error
+		return nil, resp.Error
 	}
 	m := resp.Message
 	h, err := nats.DecodeHeadersMsg(m.Hdrs)
 	if err != nil {
-		h = nil // parse says what is wrong
+		h = nil // whoever reads it says what is missing
 	}
-	return parse(m.Subject, h, m.Data, m.Seq, m.Time)
+	return &jetstream.RawStreamMsg{Subject: m.Subject, Sequence: m.Seq, Header: h, Data: m.Data, Time: m.Time}, nil
 }
 
 func (s *Store) api(call string) string {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
@@ -31,7 +32,7 @@ func TestLostAck(t *testing.T) {
 					defer cancel()
 					_, err := store.Append(ctx, "ann", eventstore.Version{}, batch...)
 					require.ErrorIs(t, err, context.DeadlineExceeded)
-					require.ErrorContains(t, err, "try again with the same events")
+					require.ErrorContains(t, err, "try the same again")
 					s.Line("writer").Delay(0)
 					time.Sleep(500*time.Millisecond + later)
 					got, stored := history(t, t.Context(), store, "ann", eventstore.Version{})
@@ -84,4 +85,73 @@ func TestGap(t *testing.T) {
 	require.Less(t, time.Since(start), 5*time.Second)
 	require.ErrorIs(t, err, eventstore.ErrGap)
 	require.ErrorContains(t, err, "ann goes from version 1 to 3")
+}
+
+// An answer that is not from the store is no success.
+func TestAnsweredByAnother(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		store := open(t, s.JetStream("writer"))
+		other := s.Connect("other")
+		_, err := other.Subscribe("accounts.event.>", func(m *nats.Msg) { _ = m.Respond(nil) })
+		require.NoError(t, err)
+		require.NoError(t, other.Flush())
+		cfg, err := eventstore.Stream("accounts", eventstore.Config{Storage: jetstream.MemoryStorage})
+		require.NoError(t, err)
+		cfg.Subjects = []string{"elsewhere"} // or one of the two answers would be from the store
+		_, err = natstest.JetStream(t, other).UpdateStream(t.Context(), cfg)
+		require.NoError(t, err)
+		for _, n := range []int{1, 3} {
+			_, err = store.Append(t.Context(), "ann", eventstore.Version{}, numbered(t, "e", n)...)
+			require.ErrorContains(t, err, "answered by another than JetStream")
+		}
+	})
+}
+
+// No call waits for ever for an answer that is lost, though its context would.
+func TestLostAnswer(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		call func(ctx context.Context, store *eventstore.Store) error
+		want func(t *testing.T, err error)
+	}{
+		{"a snapshot that is late", func(ctx context.Context, store *eventstore.Store) error {
+			return store.SaveSnapshot(ctx, "ann", eventstore.Version{}, 1)
+		}, func(t *testing.T, err error) {
+			var c *eventstore.Conflict
+			require.ErrorAs(t, err, &c)
+		}},
+		{"a snapshot to be read", func(ctx context.Context, store *eventstore.Store) error {
+			var n int
+			_, err := store.Snapshot(ctx, "ann", &n)
+			return err
+		}, func(t *testing.T, err error) { require.NoError(t, err) }},
+		{"an erasure", func(ctx context.Context, store *eventstore.Store) error { return store.Erase(ctx, "ann") },
+			func(t *testing.T, err error) { require.NoError(t, err) }},
+	} {
+		for _, down := range []time.Duration{50 * time.Millisecond, 150 * time.Millisecond, 250 * time.Millisecond} {
+			t.Run(fmt.Sprint(tc.name, ", down after ", down), func(t *testing.T) {
+				natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+					store := open(t, s.JetStream("writer"))
+					_, err := store.Append(t.Context(), "ann", eventstore.Version{}, events(t, "a")...)
+					require.NoError(t, err)
+					line := s.Line("writer")
+					line.Delay(100 * time.Millisecond)
+					time.AfterFunc(down, func() {
+						line.Down()
+						line.Delay(0)
+						time.AfterFunc(time.Second, line.Up)
+					})
+					done := make(chan error, 1)
+					go func() { done <- tc.call(context.Background(), store) }()
+					select {
+					case err := <-done:
+						tc.want(t, err)
+					case <-time.After(15 * time.Second):
+						s.JetStream("writer").Conn().Close()
+						t.Error("still waiting")
+					}
+				})
+			})
+		}
+	}
 }

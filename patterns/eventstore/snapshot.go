@@ -28,17 +28,20 @@ func (s *Store) SaveSnapshot(ctx context.Context, id string, at Version, state a
 		hdrVersion:          {fmt.Sprintf("%d %d", at.N, at.Seq)},
 		jetstream.MsgRollup: {jetstream.MsgRollupSubject},
 	}}
-	if most := s.js.Conn().MaxPayload(); int64(m.Size()) > most {
-		return fmt.Errorf("%w: the snapshot takes %d bytes; the server takes %d", ErrTooLarge, m.Size(), most)
+	if err := s.fits(m, "the snapshot of %s", id); err != nil {
+		return err
 	}
-	_, err = s.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequenceForSubject(at.Seq, s.events(id)))
-	if isConflict(err) {
-		var head Event
-		if head, err = s.leader(ctx, getRequest{LastFor: s.events(id)}); err == nil {
-			err = &Conflict{id, at, head.Version}
+	return edge(s.retry(ctx, func(ctx context.Context) error {
+		_, err := s.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequenceForSubject(at.Seq, s.events(id)))
+		if !isConflict(err) {
+			return err
 		}
-	}
-	return edge(err, "save the snapshot of "+id)
+		head, err := s.refused(ctx, id, at)
+		if err != nil {
+			return err
+		}
+		return &Conflict{id, at, head.Version}
+	}), "save the snapshot of "+id)
 }
 
 // Snapshot reads the latest snapshot of an entity into state and returns its
@@ -48,11 +51,12 @@ func (s *Store) Snapshot(ctx context.Context, id string, state any) (Version, er
 	if err := checkID(id); err != nil {
 		return Version{}, err
 	}
-	m, err := s.stream.GetLastMsgForSubject(ctx, s.snapshot(id))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return Version{}, nil
-	}
-	if err != nil {
+	var m *jetstream.RawStreamMsg
+	err := s.retry(ctx, func(ctx context.Context) (err error) {
+		m, err = s.get(ctx, getRequest{LastFor: s.snapshot(id)}) // a replica may still have one that is erased
+		return err
+	})
+	if err != nil || m == nil {
 		return Version{}, edge(err, "read the snapshot of "+id)
 	}
 	var at Version
@@ -69,17 +73,16 @@ func (s *Store) Snapshot(ctx context.Context, id string, state any) (Version, er
 // it in the store is a tombstone, which also tells subscribers. What they, mirrors
 // and backups have copied is theirs to remove. It may be called again at any time,
 // and must be if it failed.
-func (s *Store) Erase(ctx context.Context, id string) error {
+func (s *Store) Erase(ctx context.Context, id string) (err error) {
 	if err := checkID(id); err != nil {
 		return err
 	}
-	ctx, cancel := patient(ctx)
-	defer cancel()
-	return edge(s.erase(ctx, id), "erase "+id)
-}
-
-func (s *Store) erase(ctx context.Context, id string) error {
-	head, err := s.leader(ctx, getRequest{LastFor: s.events(id)})
+	defer func() { err = edge(err, "erase "+id) }()
+	var head Event
+	err = s.retry(ctx, func(ctx context.Context) (err error) {
+		head, err = s.leader(ctx, getRequest{LastFor: s.events(id)})
+		return err
+	})
 	if err != nil || head.Version == (Version{}) {
 		return err
 	}

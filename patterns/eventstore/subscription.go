@@ -65,7 +65,7 @@ func (s *Subscription) Run(ctx context.Context, h Handler) error {
 
 // alive tells a server that is silent from a consumer that is gone.
 func (s *Subscription) alive(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.store.cfg.Try)
+	ctx, cancel := context.WithTimeout(ctx, tryTime)
 	defer cancel()
 	if _, err := s.consumer.Info(ctx); errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
 		return err
@@ -103,7 +103,11 @@ func (s *Subscription) handle(ctx context.Context, h Handler, m jetstream.Msg) e
 		return err
 	case err != nil:
 		log.Warn("event comes again", "err", err)
-		return m.NakWithDelay(min(s.feed.Retry<<min(meta.NumDelivered-1, 16), max(time.Minute, s.feed.Retry)))
+		wait := s.feed.Retry
+		for n := meta.NumDelivered; n > 1 && wait < time.Minute; n-- {
+			wait = min(2*wait, time.Minute)
+		}
+		return m.NakWithDelay(wait)
 	default:
 		return m.Ack()
 	}
@@ -113,30 +117,24 @@ func (s *Subscription) handle(ctx context.Context, h Handler, m jetstream.Msg) e
 // call runs the handler, keeps its event from being given to another meanwhile,
 // and ends the handler's context once ctx has ended and Grace has passed.
 func (s *Subscription) call(ctx context.Context, h Handler, m jetstream.Msg, e Event) error {
-	hctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var extender sync.WaitGroup
+	defer extender.Wait()
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	var wg sync.WaitGroup
-	done := make(chan struct{})
-	defer func() { close(done); wg.Wait() }()
-	wg.Go(func() {
-		tick := time.NewTicker(s.feed.AckWait / 2)
-		defer tick.Stop()
-		ended := ctx.Done()
-		var grace <-chan time.Time
-		for {
-			select {
-			case <-tick.C:
-				if s.feed.Durable != "" {
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(s.feed.Grace, cancel) })()
+	if s.feed.Durable != "" {
+		extender.Go(func() {
+			tick := time.NewTicker(s.feed.AckWait / 2)
+			defer tick.Stop()
+			for {
+				select {
+				case <-tick.C:
 					_ = m.InProgress() // the next one may get through
+				case <-work.Done():
+					return
 				}
-			case <-ended:
-				ended, grace = nil, time.After(s.feed.Grace)
-			case <-grace:
-				cancel()
-			case <-done:
-				return
 			}
-		}
-	})
-	return h(hctx, e)
+		})
+	}
+	return h(work, e)
 }

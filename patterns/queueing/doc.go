@@ -39,9 +39,10 @@
 //     delivery: a worker's death costs every job it holds one.
 //   - A queue group promises at most once: no member, or a dead or slow one, and the
 //     job is gone, unseen but for the log (TestNotPromised, TestSlowMember).
-//   - Run stopped finishes what it was given, and hands back after Grace what is not
-//     finished (TestStop, TestStopOnTheWay, TestGrace). A handler must heed its ctx,
-//     or Run waits for it; one that never returns keeps its job.
+//   - Run stopped finishes what it was given (TestStop, TestStopOnTheWay). After
+//     Grace a Worker hands back what is left, and a Member loses it (TestGrace,
+//     TestGraceOfMember). A handler must heed its ctx, or Run waits for it; one that
+//     never returns keeps its job.
 //   - InHand and InFlight are never exceeded (TestBothForms, TestInFlight); a standby
 //     has only what nobody before it waits for (TestStandby).
 //   - Order is not promised: jobs overtake each other (TestOrder).

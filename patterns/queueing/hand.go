@@ -1,7 +1,6 @@
 package queueing
 
 import (
-	"context"
 	"errors"
 	"time"
 
@@ -45,14 +44,6 @@ func (w *Worker) put(msg jetstream.Msg) {
 	}
 }
 
-// close has the hands finish what is held, and nothing more be put.
-func (w *Worker) close() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.over = true
-	close(w.ready)
-}
-
 // holds tells whether h has not been handed back.
 func (w *Worker) holds(h *held) bool {
 	w.mu.Lock()
@@ -72,29 +63,25 @@ func (w *Worker) putDown(h *held) {
 	}
 }
 
-// extend tells the server, well before AckWait, that what is held is being seen
-// to. When ctx has ended for cfg.Grace it hands everything back instead.
-func (w *Worker) extend(ctx context.Context, done <-chan struct{}, cancel func()) {
+// extend tells the server, well before AckWait, that what is held is being seen to.
+func (w *Worker) extend(done <-chan struct{}) {
 	tick := time.NewTicker(w.cfg.AckWait / 3)
 	defer tick.Stop()
-	var grace <-chan time.Time
-	stop := ctx.Done()
 	for {
 		select {
 		case <-done:
 			return
-		case <-stop:
-			stop, grace = nil, time.After(w.cfg.Grace)
 		case <-tick.C:
 			for _, msg := range w.all(false) {
 				w.told("extend", msg, msg.InProgress())
 			}
-		case <-grace:
-			cancel()
-			for _, msg := range w.all(true) {
-				w.told("hand back", msg, msg.Nak())
-			}
 		}
+	}
+}
+
+func (w *Worker) handBack() {
+	for _, msg := range w.all(true) {
+		w.told("hand back", msg, msg.Nak())
 	}
 }
 

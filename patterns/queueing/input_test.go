@@ -31,6 +31,7 @@ func TestBadInput(t *testing.T) {
 				_, err := f.join(ctx, nc, id, queueing.Config{})
 				require.ErrorIs(t, err, queueing.ErrID)
 			}
+			require.ErrorIs(t, f.send(ctx, nc, "mail", "job-1", nil), nats.ErrInvalidMsg)
 			big := &nats.Msg{Data: make([]byte, nc.MaxPayload()+1)}
 			err := f.send(ctx, nc, "mail", "job-1", big)
 			require.ErrorIs(t, err, nats.ErrMaxPayload)

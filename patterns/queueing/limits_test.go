@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -85,6 +86,36 @@ func TestGrace(t *testing.T) {
 		stop()
 		time.Sleep(time.Minute)
 		require.ElementsMatch(t, []string{"0s a has job-1", "1m10s a lets go of job-1", "1m10s b has job-1", "1m10s b has job-2"}, sc.noted())
+	})
+}
+
+// A member told to stop does not work through what has piled up for longer than
+// Grace: the rest is lost, and its log says how much.
+func TestGraceOfMember(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		warned := make(chan string, 10)
+		cfg := queueing.Config{InHand: 2, Log: slog.New(slog.NewTextHandler(lines(warned), nil))}
+		m, err := queueing.NewMember(t.Context(), s.Connect("a"), "mail", cfg)
+		require.NoError(t, err)
+		var l ledger
+		stop := run(t, m, func(ctx context.Context, msg *nats.Msg) error {
+			select {
+			case <-time.After(3 * time.Second):
+				return l.did(msg, 0)
+			case <-ctx.Done():
+				return nil
+			}
+		})
+		client := s.Connect("client")
+		for i := range 20 {
+			require.NoError(t, queueing.Offer(t.Context(), client, "mail", fmt.Sprint("job-", i), &nats.Msg{}))
+		}
+		time.Sleep(time.Millisecond)
+		start := time.Now()
+		stop()
+		require.Equal(t, 10*time.Second, time.Since(start))
+		require.Len(t, l.count(), 6, "three each")
+		require.Contains(t, <-warned, "jobs=12", "the two in hand were cut short, and told so")
 	})
 }
 

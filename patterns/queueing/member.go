@@ -1,7 +1,6 @@
 package queueing
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,12 +34,9 @@ func Offer(ctx context.Context, nc *nats.Conn, queue, id string, msg *nats.Msg) 
 // Member is one worker of a queue group: the server gives each job to one of the
 // members, whether or not it is busy.
 type Member struct {
-	cfg    Config
-	sub    *nats.Subscription
-	ran    atomic.Bool
-	take   func(*nats.Msg) // set before begun is closed
-	begun  chan struct{}
-	closed chan struct{} // no more jobs come
+	cfg Config
+	sub *nats.Subscription
+	ran atomic.Bool
 }
 
 // NewMember joins the group: once it returns, jobs come this way, and Run must be
@@ -58,22 +54,18 @@ func NewMember(ctx context.Context, nc *nats.Conn, queue string, cfg Config) (*M
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	m := &Member{cfg: cfg, begun: make(chan struct{}), closed: make(chan struct{})}
-	m.sub, err = nc.QueueSubscribe("offers."+queue+".*", queue, func(msg *nats.Msg) { <-m.begun; m.take(msg) })
-	if err == nil {
-		m.sub.SetClosedHandler(func(string) { close(m.closed) })
-		err = m.sub.SetPendingLimits(cfg.InHand+cmp.Or(cfg.Ahead, nats.DefaultSubPendingMsgsLimit), nats.DefaultSubPendingBytesLimit)
+	sub, err := nc.QueueSubscribeSync("offers."+queue+".*", queue)
+	if err == nil && cfg.Ahead > 0 {
+		err = sub.SetPendingLimits(cfg.InHand+cfg.Ahead, nats.DefaultSubPendingBytesLimit)
 	}
 	if err == nil {
 		err = errors.Join(nc.FlushWithContext(ctx), ctx.Err()) // a flush may win a race against an ended ctx
 	}
 	if err != nil {
-		_ = m.sub.Unsubscribe() // whatever it says, this sub is of no more use
-		m.take = func(*nats.Msg) {}
-		close(m.begun)
+		_ = sub.Unsubscribe() // whatever it says, this sub is of no more use
 		return nil, fmt.Errorf("queueing: join %s: %w", queue, err)
 	}
-	return m, nil
+	return &Member{cfg: cfg, sub: sub}, nil
 }
 
 // Run calls handle for each job, cfg.InHand at a time. When ctx ends it takes
@@ -89,44 +81,19 @@ func (m *Member) Run(ctx context.Context, handle Handler) error {
 	}
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	var busy sync.WaitGroup
-	hands, lost := make(chan struct{}, m.cfg.InHand), 0
-	m.take = func(msg *nats.Msg) {
-		switch {
-		case work.Err() != nil:
-			lost++
-		case m.cfg.InHand == 1:
-			m.do(work, handle, msg)
-		default:
-			hands <- struct{}{}
-			busy.Go(func() { m.do(work, handle, msg); <-hands })
-		}
+	defer context.AfterFunc(ctx, func() {
+		time.AfterFunc(m.cfg.Grace, cancel)
+		_ = m.sub.Drain() // fails if there is nothing to take leave of
+	})()
+	var hands sync.WaitGroup
+	for range m.cfg.InHand {
+		hands.Go(func() { m.handle(work, handle) })
 	}
-	slow := m.sub.StatusChanged(nats.SubscriptionSlowConsumer)
-	close(m.begun)
-	done := make(chan struct{})
-	go func() { <-m.closed; busy.Wait(); close(done) }()
-	var grace <-chan time.Time
-	for stop, open := ctx.Done(), true; open; {
-		select {
-		case <-stop:
-			_ = m.sub.Drain() // fails if there is nothing to take leave of
-			stop, grace = nil, time.After(m.cfg.Grace)
-		case <-grace:
-			cancel()
-		case _, ok := <-slow:
-			if !ok {
-				slow = nil
-				continue
-			}
-			dropped, _ := m.sub.Dropped()
-			m.cfg.Log.Warn("queueing: too slow, jobs are dropped", "subject", m.sub.Subject, "so far", dropped)
-		case <-done:
-			open = false
-		}
-	}
-	if lost > 0 {
-		m.cfg.Log.Warn("queueing: stopped with jobs undone", "subject", m.sub.Subject, "jobs", lost)
+	hands.Wait()
+	undone, _, _ := m.sub.Pending() // none, and an error, once it is drained
+	_ = m.sub.Unsubscribe()
+	if undone > 0 {
+		m.cfg.Log.Warn("queueing: stopped with jobs undone", "subject", m.sub.Subject, "jobs", undone)
 	}
 	if ctx.Err() != nil {
 		return nil
@@ -134,8 +101,20 @@ func (m *Member) Run(ctx context.Context, handle Handler) error {
 	return fmt.Errorf("queueing: group %s: %w", m.sub.Queue, nats.ErrConnectionClosed)
 }
 
-func (m *Member) do(ctx context.Context, handle Handler, msg *nats.Msg) {
-	if err := call(ctx, handle, msg, m.cfg.Log); err != nil {
-		m.cfg.Log.Error("queueing: job failed", "subject", msg.Subject, "err", err)
+// handle is one hand: it takes job after job until ctx ends or no more come.
+func (m *Member) handle(ctx context.Context, handle Handler) {
+	for {
+		msg, err := m.sub.NextMsgWithContext(ctx)
+		switch {
+		case errors.Is(err, nats.ErrSlowConsumer):
+			dropped, _ := m.sub.Dropped()
+			m.cfg.Log.Warn("queueing: too slow, jobs are dropped", "subject", m.sub.Subject, "so far", dropped)
+			continue
+		case err != nil:
+			return
+		}
+		if err := call(ctx, handle, msg, m.cfg.Log); err != nil {
+			m.cfg.Log.Error("queueing: job failed", "subject", msg.Subject, "err", err)
+		}
 	}
 }

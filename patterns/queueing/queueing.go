@@ -43,7 +43,7 @@ type Handler func(ctx context.Context, msg *nats.Msg) error
 // of the work queue only.
 type Config struct {
 	InHand   int           // jobs handled at once, by this worker; 1 if zero
-	Ahead    int           // jobs beyond those: fetched by a Worker, for jobs shorter than a round trip, none if zero; buffered by a Member before it drops any, 500,000 if zero
+	Ahead    int           // jobs beyond those: fetched by a Worker, for jobs shorter than a round trip, none if zero; buffered by a Member before it drops any, 65,536 if zero and at most
 	InFlight int           // WQ: jobs out with all workers, those between two tries included; 1000 if zero
 	AckWait  time.Duration // WQ: silence after which a worker's job goes to another; 30s if zero
 	Tries    int           // WQ: deliveries before a job has failed; 5 if zero
@@ -89,6 +89,9 @@ func fill[T ~int | ~int64](field string, v *T, zero, least T) error {
 func job(prefix, queue, id string, msg *nats.Msg, limit int64) (*nats.Msg, error) {
 	if err := checkID(id); err != nil {
 		return nil, err
+	}
+	if msg == nil {
+		return nil, fmt.Errorf("queueing: job %s: %w: it is nil; a job without a body is an empty Msg", id, nats.ErrInvalidMsg)
 	}
 	if n := int64(len(msg.Data)); n > limit {
 		return nil, fmt.Errorf("queueing: job %s: %w: %d bytes, the server takes %d; send a reference to the data", id, nats.ErrMaxPayload, n, limit)

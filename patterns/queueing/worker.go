@@ -23,7 +23,7 @@ type Worker struct {
 
 	mu   sync.Mutex       // guards what follows
 	hand map[uint64]*held // by sequence in the stream
-	over bool             // no more is taken
+	over bool             // handed back; no more is taken
 }
 
 // NewWorker finds or creates the queue. The context bounds this call only.
@@ -55,6 +55,10 @@ func (w *Worker) Run(ctx context.Context, handle Handler) error {
 		return ErrTwice
 	}
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		time.AfterFunc(w.cfg.Grace, func() { w.handBack(); cancel() }) // in this order, or a late answer could still settle a job
+	})()
 	var hands, extender sync.WaitGroup
 	for range w.cfg.InHand {
 		hands.Go(func() {
@@ -64,13 +68,12 @@ func (w *Worker) Run(ctx context.Context, handle Handler) error {
 		})
 	}
 	done := make(chan struct{})
-	extender.Go(func() { w.extend(ctx, done, cancel) })
+	extender.Go(func() { w.extend(done) })
 	err := w.take(ctx)
-	w.close()
+	close(w.ready) // nothing is put after the end of the last batch
 	hands.Wait()
 	close(done)
 	extender.Wait()
-	cancel()
 	if err != nil {
 		return fmt.Errorf("queueing: queue %s: %w", w.queue, err)
 	}
