@@ -1,12 +1,11 @@
 package requestreply
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,20 +16,19 @@ import (
 // ErrTwice reports that Run was called again.
 var ErrTwice = errors.New("requestreply: Run was called twice; make a new Responder")
 
-// maxText is how much of a refusal's text is sent: headers are not for more, and
-// one too large to send would leave the asker waiting.
-const maxText = 4096
-
 // Responder answers requests, as one instance of a service.
 type Responder struct {
-	cfg   Config
-	nc    *nats.Conn
-	svc   micro.Service
-	ctx   context.Context // of all handlers; ended when Grace is over
-	kill  context.CancelFunc
-	slots chan struct{} // one for each request being handled
-	ran   atomic.Bool
-	stats map[string]*stats
+	cfg     Config
+	nc      *nats.Conn
+	svc     micro.Service
+	ctx     context.Context // of all handlers; ended when Grace is over
+	kill    context.CancelFunc
+	slots   chan struct{} // one for each request being handled
+	idle    chan struct{} // one for each worker that waits for a job
+	jobs    chan func()   // to an idle worker
+	workers sync.WaitGroup
+	ran     atomic.Bool
+	stats   map[string]*stats
 }
 
 // NewResponder makes the service called name answer on endpoints. It answers from
@@ -48,7 +46,7 @@ func NewResponder(ctx context.Context, nc *nats.Conn, name string, cfg Config, e
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	r := &Responder{cfg: cfg, nc: nc, slots: make(chan struct{}, cfg.Limit), stats: map[string]*stats{}}
+	r := &Responder{cfg: cfg, nc: nc, slots: make(chan struct{}, cfg.Limit), idle: make(chan struct{}, 16), jobs: make(chan func()), stats: map[string]*stats{}}
 	r.ctx, r.kill = context.WithCancel(context.WithoutCancel(ctx))
 	for _, e := range endpoints {
 		r.stats[e.subject] = &stats{} // all of them before the first request for STATS can come
@@ -90,73 +88,6 @@ func (r *Responder) add(e Endpoint) error {
 	return r.svc.AddEndpoint(strings.ReplaceAll(e.subject, ".", "-"), micro.HandlerFunc(func(req micro.Request) { r.take(e, req) }), opts...)
 }
 
-// take begins a request and returns: micro calls it for one request after the
-// other. It touches req no more once another goroutine has the request, because
-// micro reads it when take returns.
-func (r *Responder) take(e Endpoint, req micro.Request) {
-	reply, data := req.Reply(), req.Data()
-	timeout, err := time.ParseDuration(req.Headers().Get(timeoutHeader))
-	told := err == nil && timeout > 0
-	if !told {
-		timeout = r.cfg.Timeout
-	}
-	select {
-	case r.slots <- struct{}{}:
-	case <-r.ctx.Done(): // Run is over
-		r.respond(e, reply, nil, &Error{"503", "the service is stopping"})
-		return
-	}
-	go func() {
-		defer func() { <-r.slots }()
-		ctx, cancel := context.WithTimeout(r.ctx, timeout)
-		defer cancel()
-		start := time.Now()
-		answer, err := r.call(ctx, e, data)
-		r.stats[e.subject].count(time.Since(start), err)
-		if told && err != nil && ctx.Err() != nil && r.ctx.Err() == nil {
-			return // its asker, who waits no more, must learn that it was too late, not that it failed
-		}
-		r.respond(e, reply, answer, err)
-	}()
-}
-
-func (r *Responder) call(ctx context.Context, e Endpoint, data []byte) (answer []byte, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
-		}
-	}()
-	return e.answer(ctx, data)
-}
-
-func (r *Responder) respond(e Endpoint, reply string, answer []byte, err error) {
-	msg := &nats.Msg{Subject: reply, Data: answer}
-	if most := r.nc.MaxPayload(); err == nil && most > 0 && int64(len(answer)) > most {
-		err = fmt.Errorf("%w: an answer of %d bytes", ErrTooLarge, len(answer))
-	}
-	if err != nil {
-		refused := refusal(err)
-		if refused == internal {
-			r.cfg.Log.Error("request failed", "subject", e.subject, "err", err)
-		}
-		text := refused.Text[:min(len(refused.Text), maxText)]
-		msg.Data, msg.Header = nil, nats.Header{micro.ErrorCodeHeader: {cmp.Or(refused.Code, "500")}, micro.ErrorHeader: {text}}
-	}
-	if err := r.nc.PublishMsg(msg); err != nil {
-		r.cfg.Log.Error("answer not sent", "subject", e.subject, "err", err)
-	}
-}
-
-// internal is all that is told of an error that is no refusal.
-var internal = &Error{"500", "internal error"}
-
-// refusal is what the outside may know of err.
-func refusal(err error) *Error {
-	refused := internal
-	_ = errors.As(err, &refused) // else it stays
-	return refused
-}
-
 // Run waits until ctx ends, lets no more requests in, waits until those begun are
 // answered, and returns nil. After Config.Grace their ctx ends too. It may be
 // called once.
@@ -195,5 +126,7 @@ func (r *Responder) Run(ctx context.Context) error {
 			return errors.Join(err, fmt.Errorf("requestreply: a handler still runs %v after its ctx ended", r.cfg.Grace))
 		}
 	}
+	r.kill()
+	r.workers.Wait()
 	return err
 }
