@@ -7,6 +7,7 @@ import (
 	"go/doc"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -184,9 +185,11 @@ func TestCopies(t *testing.T) {
 				same("ask", name, ask)
 			}
 		}
-		if ensure, err := os.ReadFile(filepath.Join(root, "patterns", name, "ensure.go")); err == nil {
-			_, body, _ := strings.Cut(string(ensure), "\n")
-			same("ensure.go", name, body)
+		for _, file := range []string{"ensure.go", "ensureconsumer.go"} {
+			if ensure, err := fs.ReadFile(fsys, file); err == nil {
+				_, body, _ := strings.Cut(string(ensure), "\n")
+				same(file, name, body)
+			}
 		}
 	}
 	require.Contains(t, seen, "checkID")

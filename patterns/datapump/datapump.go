@@ -125,9 +125,6 @@ func ensure(ctx context.Context, js jetstream.JetStream, name string, cfg Config
 	return nil
 }
 
-// ensure.go serves patterns with durable consumers too. Here the store remembers.
-var _ = ensureConsumer
-
 // Write sends a row, anything that encodes to a JSON object of the table's columns,
 // and returns once it is stored in the stream: it will take effect once. The id
 // names this write: the same one again, within two minutes, is the same row.

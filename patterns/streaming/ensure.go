@@ -10,8 +10,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// This file is the same in every pattern that has streams or consumers of its
-// own: what is missing is created, what exists is compared and never changed.
+// This file is the same in every pattern that has streams of its own: what is
+// missing is created, what exists is compared and never changed.
 
 // need is a field of an existing stream or consumer that must be as wanted.
 type need struct {
@@ -33,22 +33,6 @@ func ensureStream(ctx context.Context, js jetstream.JetStream, want jetstream.St
 		return nil, fmt.Errorf("stream %s: %w", want.Name, err)
 	}
 	return s, compare("stream "+want.Name, needs(s.CachedInfo().Config))
-}
-
-func ensureConsumer(ctx context.Context, s jetstream.Stream, want jetstream.ConsumerConfig, bind bool,
-	needs func(have jetstream.ConsumerConfig) []need) (jetstream.Consumer, error) {
-	find := func(ctx context.Context) (jetstream.Consumer, error) { return s.Consumer(ctx, want.Durable) }
-	c, err := ask(ctx, find)
-	if errors.Is(err, jetstream.ErrConsumerNotFound) && !bind {
-		c, err = ask(ctx, func(ctx context.Context) (jetstream.Consumer, error) { return s.CreateConsumer(ctx, want) })
-		if errors.Is(err, jetstream.ErrConsumerExists) {
-			c, err = ask(ctx, find)
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("consumer %s: %w", want.Durable, err)
-	}
-	return c, compare("consumer "+want.Durable, needs(c.CachedInfo().Config))
 }
 
 func compare(what string, needs []need) error {

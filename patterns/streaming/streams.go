@@ -113,8 +113,6 @@ func follow(ctx context.Context, js jetstream.JetStream, log *slog.Logger, strea
 	return nil
 }
 
-var _ = ensureConsumer // of a file that is the same in every pattern; readers here are not durable
-
 // final reports whether err will not pass by waiting.
 func final(err error) bool {
 	return errors.Is(err, ErrReplaced) || errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, jetstream.ErrConnectionClosed)
