@@ -39,11 +39,14 @@ func Mermaid(start time.Time, from, to time.Duration, events []Event, times bool
 		if e.Op == Sub {
 			line = "-->>"
 		}
-		lines = append(lines, fmt.Sprintf("  %s%s%s: %s\n", a.From, line, a.To, text))
+		lines = append(lines, fmt.Sprintf("  %s%s%s: %s\n", lifeline(a.From), line, lifeline(a.To), text))
 		arrows++
 	}
 	b.WriteString("sequenceDiagram\n")
 	for _, who := range lifelines[1:] {
+		if id := lifeline(who); id != who {
+			who = id + " as " + who
+		}
 		fmt.Fprintf(&b, "  participant %s\n", who)
 	}
 	fmt.Fprintf(&b, "  participant %s\n", hub)
@@ -52,6 +55,10 @@ func Mermaid(start time.Time, from, to time.Duration, events []Event, times bool
 	}
 	return b.String(), arrows
 }
+
+// lifeline is a participant's name as Mermaid can read it: it takes the first word
+// of create-invoice for a command.
+func lifeline(name string) string { return strings.ReplaceAll(name, "-", "_") }
 
 var escape = strings.NewReplacer(";", "#59;", "#", "#35;", "<", "#lt;", ">", "#gt;", "\n", " ")
 

@@ -144,3 +144,12 @@ func TestMermaidOrder(t *testing.T) {
   zoe->>NATS: 0s A 2
 `, one)
 }
+
+// Mermaid takes "create" at the start of a line for a command.
+func TestMermaidNames(t *testing.T) {
+	start := time.Now()
+	text, n := Mermaid(start, 0, 0, []Event{{At: start, Who: "create-invoice", Op: Pub, Subject: "invoices.made"}}, true, nil)
+	require.Equal(t, 1, n)
+	require.Contains(t, text, "participant create_invoice as create-invoice\n")
+	require.Contains(t, text, "  create_invoice->>NATS: ")
+}
