@@ -281,7 +281,7 @@ func ackTokens(token []string) (stream, seq string, delivery int) {
 
 // body shortens a payload to what fits on an arrow.
 func body(data string) string {
-	const most = 72
+	const most = 40
 	for _, r := range data {
 		if r == utf8.RuneError || unicode.IsControl(r) && r != '\n' && r != '\t' {
 			return fmt.Sprintf("(%d bytes)", len(data))
