@@ -81,7 +81,7 @@ func NewAgent(ctx context.Context, js jetstream.JetStream, service, instance str
 		}
 	}
 	if err == nil {
-		err = a.nc.FlushWithContext(ctx)
+		err = errors.Join(a.nc.FlushWithContext(ctx), ctx.Err()) // a flush may win a race against an ended ctx
 	}
 	if err != nil {
 		a.close()

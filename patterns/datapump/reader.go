@@ -69,7 +69,7 @@ func NewReader(ctx context.Context, nc *nats.Conn, name string, store Store, cfg
 	if r.sub, err = nc.QueueSubscribe(name+".query.*", "readers", r.take); err == nil {
 		flush, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
-		if err = nc.FlushWithContext(flush); err != nil {
+		if err = errors.Join(nc.FlushWithContext(flush), ctx.Err()); err != nil { // a flush may win a race against an ended ctx
 			_ = r.sub.Unsubscribe() // the first error is the one to tell
 		}
 	}

@@ -3,6 +3,7 @@ package pubsub
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"strings"
@@ -70,7 +71,7 @@ func NewSubscriber[T any](ctx context.Context, nc *nats.Conn, pattern string, cf
 		err = s.sub.SetPendingLimits(cfg.Pending+1, nats.DefaultSubPendingBytesLimit) // the one being handled counts too
 	}
 	if err == nil {
-		err = nc.FlushWithContext(ctx)
+		err = errors.Join(nc.FlushWithContext(ctx), ctx.Err()) // a flush may win a race against an ended ctx
 	}
 	if err != nil {
 		s.refuse()

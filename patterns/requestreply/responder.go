@@ -62,7 +62,7 @@ func NewResponder(ctx context.Context, nc *nats.Conn, name string, cfg Config, e
 		err = r.add(endpoints[i])
 	}
 	if err == nil {
-		err = nc.FlushWithContext(ctx)
+		err = errors.Join(nc.FlushWithContext(ctx), ctx.Err()) // a flush may win a race against an ended ctx
 	}
 	if err != nil {
 		r.kill()
