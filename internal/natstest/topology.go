@@ -93,6 +93,11 @@ func boot(tb testing.TB, prepare func() []*Cluster) []*Cluster {
 		if err == nil {
 			err = settled(all, 20*time.Second)
 		}
+		for _, c := range clusters {
+			if err == nil {
+				err = c.places(20 * time.Second)
+			}
+		}
 		stop := func() {
 			for _, s := range all {
 				s.Stop()
@@ -126,6 +131,31 @@ func settled(all []*tap.Server, d time.Duration) error {
 		}
 	}
 	return fmt.Errorf("no leader of %d servers within %v", len(all), d)
+}
+
+// places waits until the cluster finds a place for a stream on all its servers: it
+// may take a while longer to see them all online.
+func (c *Cluster) places(d time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	js, err := jetstream.New(c.Connect("natstest"))
+	if err != nil {
+		return err
+	}
+	defer js.Conn().Close()
+	cfg := jetstream.StreamConfig{Name: "NATSTEST", Subjects: []string{"natstest"}, Replicas: len(c.Servers), Storage: jetstream.MemoryStorage}
+	for {
+		try, done := context.WithTimeout(ctx, 2*time.Second)
+		_, err := js.CreateStream(try, cfg)
+		done()
+		if err == nil {
+			return js.DeleteStream(ctx, cfg.Name)
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("no place for a stream on %d servers: %w", len(c.Servers), err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 }
 
 // URL names all servers of the cluster.

@@ -166,8 +166,10 @@ func TestErrors(t *testing.T) {
 // Who has more time than 5s may use it.
 func TestTellDeadline(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-		_, err := s.Connect("deaf").SubscribeSync("control.all")
+		deaf := s.Connect("deaf")
+		_, err := deaf.SubscribeSync("control.all")
 		require.NoError(t, err)
+		require.NoError(t, deaf.Flush())
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		start := time.Now()

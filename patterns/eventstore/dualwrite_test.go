@@ -44,8 +44,10 @@ func TestDualWrite(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 				w := &world{stored: map[int]bool{}, told: map[int]bool{}, nc: s.Connect("writer"), store: open(t, s.JetStream("events"))}
-				sub, err := s.Connect("listener").SubscribeSync("changes")
+				listener := s.Connect("listener")
+				sub, err := listener.SubscribeSync("changes")
 				require.NoError(t, err)
+				require.NoError(t, listener.Flush())
 				feed, err := w.store.Subscribe(t.Context(), eventstore.Feed{New: true})
 				require.NoError(t, err)
 				time.Sleep(time.Second)

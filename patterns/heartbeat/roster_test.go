@@ -157,8 +157,10 @@ func TestLoadIsNoNumber(t *testing.T) {
 // Who has more time than 5s may use it.
 func TestReadDeadline(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-		_, err := s.Connect("deaf").SubscribeSync("roster.heartbeat")
+		deaf := s.Connect("deaf")
+		_, err := deaf.SubscribeSync("roster.heartbeat")
 		require.NoError(t, err)
+		require.NoError(t, deaf.Flush())
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		start := time.Now()

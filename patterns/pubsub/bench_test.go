@@ -61,12 +61,16 @@ func ours(b *testing.B) time.Duration {
 func plain(b *testing.B) time.Duration {
 	s := natstest.Start(b)
 	handled := make(chan struct{})
-	_, err := s.Connect("subscriber").Subscribe("orders.*.placed", func(m *nats.Msg) {
+	subscriber := s.Connect("subscriber")
+	_, err := subscriber.Subscribe("orders.*.placed", func(m *nats.Msg) {
 		var p placed
 		if err := json.Unmarshal(m.Data, &p); err == nil && p.Total%burst == burst-1 {
 			handled <- struct{}{}
 		}
 	})
+	if err == nil {
+		err = subscriber.Flush()
+	}
 	if err != nil {
 		b.Fatal(err)
 	}
