@@ -1,0 +1,188 @@
+package sequence_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/natspatterns/catalog/internal/natstest"
+	"github.com/natspatterns/catalog/patterns/sequence"
+)
+
+var histories = flag.Uint64("histories", 5, "fault histories to go through")
+
+// process is a resequencer of PAGES as the sweep lets it live and die.
+type process func(ctx context.Context, js jetstream.JetStream)
+
+func honest(ctx context.Context, js jetstream.JetStream) {
+	cfg := sequence.Config{Room: 12, Patience: time.Second, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	for ctx.Err() == nil {
+		r, err := sequence.New(ctx, js, "PAGES", "book", cfg)
+		if err == nil {
+			err = r.Run(ctx)
+		}
+		if err != nil {
+			time.Sleep(100 * time.Millisecond) // it may have started while its wire was down
+		}
+	}
+}
+
+// ackFirst is the twin with the bug: what it holds, it holds in memory only.
+func ackFirst(ctx context.Context, js jetstream.JetStream) { naive(ctx, js, true) }
+
+// asTheyCome is the twin that passes on what it gets.
+func asTheyCome(ctx context.Context, js jetstream.JetStream) { naive(ctx, js, false) }
+
+func naive(ctx context.Context, js jetstream.JetStream, sort bool) {
+	cons, err := js.Consumer(ctx, "PAGES", "sequence-book")
+	if err != nil {
+		return
+	}
+	next, held := map[string]uint64{}, map[string]map[uint64]*nats.Msg{}
+	var mu sync.Mutex
+	c, err := cons.Consume(func(m jetstream.Msg) {
+		mu.Lock()
+		defer mu.Unlock()
+		p, _ := sequence.At(m.Headers())
+		if held[p.ID] == nil {
+			held[p.ID], next[p.ID] = map[uint64]*nats.Msg{}, 1
+		}
+		_ = m.Ack()
+		held[p.ID][p.Number] = &nats.Msg{Subject: "sequence.book." + p.ID, Header: nats.Header{sequence.HeaderID: {p.ID}, sequence.HeaderNumber: {fmt.Sprint(p.Number)}}}
+		if !sort {
+			next[p.ID] = p.Number
+		}
+		for out := held[p.ID][next[p.ID]]; out != nil; out = held[p.ID][next[p.ID]] {
+			_ = js.Conn().PublishMsg(out)
+			delete(held[p.ID], next[p.ID])
+			next[p.ID]++
+		}
+	})
+	if err == nil {
+		<-ctx.Done()
+		c.Stop()
+		<-c.Closed()
+	}
+}
+
+// history has three books sent page by page, shuffled and some pages twice, to a
+// resequencer, while lines are cut, it dies and is replaced, and the server restarts.
+// It returns what is amiss when all is calm again.
+func history(t *testing.T, seed uint64, work process) (amiss string) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		js, storage, restarts := s.JetStream("sender"), jetstream.MemoryStorage, 0
+		if seed%4 == 0 { // files are slow
+			storage, restarts = jetstream.FileStorage, 2
+		}
+		_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "PAGES", Subjects: []string{"pages.>"}, Storage: storage})
+		require.NoError(t, err)
+		_, err = sequence.New(t.Context(), js, "PAGES", "book", sequence.Config{Room: 12, Patience: time.Second, Storage: storage})
+		require.NoError(t, err)
+		chance := rand.New(rand.NewPCG(seed, 0))
+		var all sync.WaitGroup
+		born, name, die := 0, "", context.CancelFunc(nil)
+		spawn := func() {
+			born++
+			name = fmt.Sprint("reseq-", born)
+			var ctx context.Context
+			ctx, die = context.WithCancel(t.Context())
+			mine := s.JetStream(name)
+			all.Go(func() { work(ctx, mine) })
+		}
+		spawn()
+		var pages []sequence.Position
+		for _, id := range []string{"a", "b", "c"} {
+			for n := range uint64(20) {
+				pages = append(pages, sequence.Position{ID: id, Number: n + 1, Last: n == 19})
+			}
+		}
+		rand.New(rand.NewPCG(seed, 1)).Shuffle(len(pages), func(i, j int) { pages[i], pages[j] = pages[j], pages[i] })
+		all.Go(func() {
+			for i, p := range append(pages, pages[:10]...) {
+				m := nats.NewMsg("pages." + p.ID)
+				if sequence.Stamp(m, p) != nil {
+					return
+				}
+				if i >= len(pages) {
+					m.Header.Del(jetstream.MsgIDHeader)
+				}
+				for ctx := t.Context(); ctx.Err() == nil; time.Sleep(70 * time.Millisecond) {
+					if _, err := js.PublishMsg(ctx, m); err == nil {
+						break
+					}
+				}
+				time.Sleep(150 * time.Millisecond)
+			}
+		})
+		for range 8 {
+			time.Sleep(time.Duration(chance.IntN(1200)) * time.Millisecond)
+			switch chance.IntN(5 + restarts) {
+			case 0:
+				s.Line(name).Cut()
+			case 1:
+				s.Line("sender").Cut()
+			case 2:
+				s.Line(name).Down()
+				time.Sleep(time.Duration(chance.IntN(5000)) * time.Millisecond)
+				s.Line(name).Up()
+			case 3, 4:
+				s.Line(name).Down() // it dies without a word
+				die()
+				spawn()
+			default:
+				s.Stop()
+				time.Sleep(time.Duration(chance.IntN(2000)) * time.Millisecond)
+				require.NoError(t, s.Start())
+			}
+		}
+		time.Sleep(70 * time.Second) // what the dead were given comes again after 30s
+		for _, id := range []string{"a", "b", "c"} {
+			_, at := ordered(t, js, id)
+			for i, p := range at {
+				if p.Number != uint64(i)+1 {
+					amiss += fmt.Sprintf("%s: page %d in place of %d\n", id, p.Number, i+1)
+					break
+				}
+			}
+			if len(at) != 20 {
+				amiss += fmt.Sprintf("%s: %d of 20 pages\n", id, len(at))
+			}
+		}
+		die()
+		all.Wait()
+	})
+	return amiss
+}
+
+// Whatever is cut, killed or restarted: each sequence goes out whole, once and in
+// order. The seed of a history that fails is printed.
+func TestSweep(t *testing.T) {
+	for seed := range *histories {
+		if amiss := history(t, seed, honest); amiss != "" {
+			t.Fatalf("seed %d: %s", seed, amiss)
+		}
+	}
+}
+
+func TestSweepFindsTwins(t *testing.T) {
+	for name, twin := range map[string]process{"ack first": ackFirst, "as they come": asTheyCome} {
+		found := 0
+		for seed := range uint64(5) {
+			if history(t, seed, twin) != "" {
+				found++
+			}
+		}
+		t.Logf("%s: %d of 5 histories found out", name, found)
+		require.Greater(t, found, 1, name)
+	}
+}
