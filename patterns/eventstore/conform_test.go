@@ -35,7 +35,7 @@ func snapshots(t *testing.T, ctx context.Context, store *eventstore.Store) {
 	require.NoError(t, err)
 	require.Equal(t, v3, v)
 	require.Equal(t, 6, s.Balance)
-	got, _ := history(t, ctx, store, "snap", v)
+	got, _ := settled(t, ctx, store, "snap", v, 1)
 	require.Equal(t, []string{"d@4"}, got)
 
 	require.NoError(t, store.SaveSnapshot(ctx, "snap", v4, state{7}))
@@ -53,14 +53,14 @@ func erased(t *testing.T, ctx context.Context, store *eventstore.Store) {
 	require.NoError(t, err)
 	v3, err := store.Append(ctx, "gone", v2, tombstone)
 	require.NoError(t, err)
-	got, _ := history(t, ctx, store, "gone", eventstore.Version{})
+	got, _ := settled(t, ctx, store, "gone", eventstore.Version{}, 3)
 	require.Equal(t, []string{"a@1", "b@2", "bye@3"}, got)
 
 	for range 2 { // the second time finds it done
 		require.NoError(t, store.Erase(ctx, "gone"))
-		got, _ = history(t, ctx, store, "gone", eventstore.Version{})
+		got, _ = settled(t, ctx, store, "gone", eventstore.Version{}, 1)
 		require.Equal(t, []string{"bye@3"}, got)
-		got, _ = history(t, ctx, store, "gone", eventstore.Version{N: 1, Seq: 1})
+		got, _ = settled(t, ctx, store, "gone", eventstore.Version{N: 1, Seq: 1}, 1)
 		require.Equal(t, []string{"bye@3"}, got)
 	}
 	for _, at := range []eventstore.Version{{}, v2} { // neither a retry nor a late decision brings it back
@@ -81,7 +81,7 @@ func erased(t *testing.T, ctx context.Context, store *eventstore.Store) {
 	require.NoError(t, err)
 	require.Empty(t, name)
 	require.NoError(t, store.Erase(ctx, "never-was"))
-	got, _ = history(t, ctx, store, "never-was", eventstore.Version{})
+	got, _ = settled(t, ctx, store, "never-was", eventstore.Version{}, 0)
 	require.Empty(t, got)
 }
 
@@ -89,13 +89,13 @@ func begunAgain(t *testing.T, ctx context.Context, store *eventstore.Store) {
 	v, err := store.Append(ctx, "phoenix", eventstore.Version{}, numbered(t, "e", 600)...)
 	require.NoError(t, err)
 	require.NoError(t, store.Erase(ctx, "phoenix"))
-	_, last := history(t, ctx, store, "phoenix", eventstore.Version{})
+	_, last := settled(t, ctx, store, "phoenix", eventstore.Version{}, 1)
 	for range 2 {
 		last, err = store.Append(ctx, "phoenix", last, numbered(t, "f", 700)...)
 		require.NoError(t, err)
 	}
 	for _, after := range []eventstore.Version{{}, v} {
-		got, end := history(t, ctx, store, "phoenix", after)
+		got, end := settled(t, ctx, store, "phoenix", after, 1401)
 		require.Len(t, got, 1401)
 		require.Equal(t, last, end)
 	}

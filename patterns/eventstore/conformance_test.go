@@ -83,6 +83,7 @@ func numbered(tb testing.TB, prefix string, n int) []eventstore.Event {
 }
 
 // history is what Load yields, "id@version" each.
+// history loads the events of an entity that are after a version.
 func history(tb testing.TB, ctx context.Context, store *eventstore.Store, id string, after eventstore.Version) (got []string, v eventstore.Version) {
 	tb.Helper()
 	v = after
@@ -94,6 +95,19 @@ func history(tb testing.TB, ctx context.Context, store *eventstore.Store, id str
 	return got, v
 }
 
+// settled is history once there are n events: in a cluster, any replica answers, and
+// may need a moment until it has them, or has lost what was erased.
+func settled(tb testing.TB, ctx context.Context, store *eventstore.Store, id string, after eventstore.Version, n int) (got []string, v eventstore.Version) {
+	tb.Helper()
+	natstest.Eventually(tb, 5*time.Second, func(context.Context) error {
+		if got, v = history(tb, ctx, store, id, after); len(got) != n {
+			return fmt.Errorf("%d events of %s, want %d: %.200q", len(got), id, n, got)
+		}
+		return nil
+	})
+	return got, v
+}
+
 func one(t *testing.T, ctx context.Context, store *eventstore.Store) {
 	v1, err := store.Append(ctx, "one", eventstore.Version{}, events(t, "a")...)
 	require.NoError(t, err)
@@ -101,12 +115,12 @@ func one(t *testing.T, ctx context.Context, store *eventstore.Store) {
 	require.NoError(t, err)
 	v4, err := store.Append(ctx, "one", v3, events(t, "d")...)
 	require.NoError(t, err)
-	got, v := history(t, ctx, store, "one", eventstore.Version{})
+	got, v := settled(t, ctx, store, "one", eventstore.Version{}, 4)
 	require.Equal(t, []string{"a@1", "b@2", "c@3", "d@4"}, got)
 	require.Equal(t, v4, v)
-	got, _ = history(t, ctx, store, "one", v1)
+	got, _ = settled(t, ctx, store, "one", v1, 3)
 	require.Equal(t, []string{"b@2", "c@3", "d@4"}, got)
-	got, _ = history(t, ctx, store, "nobody", eventstore.Version{})
+	got, _ = settled(t, ctx, store, "nobody", eventstore.Version{}, 0)
 	require.Empty(t, got)
 	for e, err := range store.Load(ctx, "one", v3) {
 		require.NoError(t, err)
@@ -142,7 +156,7 @@ func allOrNone(t *testing.T, ctx context.Context, store *eventstore.Store) {
 	_, err = store.Append(ctx, "all", eventstore.Version{}, events(t, "b", "c", "d")...)
 	var c *eventstore.Conflict
 	require.ErrorAs(t, err, &c)
-	got, _ := history(t, ctx, store, "all", eventstore.Version{})
+	got, _ := settled(t, ctx, store, "all", eventstore.Version{}, 1)
 	require.Equal(t, []string{"a@1"}, got)
 }
 
@@ -164,22 +178,22 @@ func retried(t *testing.T, ctx context.Context, store *eventstore.Store) {
 	_, err = store.Append(ctx, "again", v1, events(t, "x", "y")...) // others at the same version are not it
 	var c *eventstore.Conflict
 	require.ErrorAs(t, err, &c)
-	got, _ := history(t, ctx, store, "again", eventstore.Version{})
+	got, _ := settled(t, ctx, store, "again", eventstore.Version{}, 4)
 	require.Equal(t, []string{"a@1", "b@2", "c@3", "d@4"}, got)
 }
 
 func long(t *testing.T, ctx context.Context, store *eventstore.Store) {
 	v, err := store.Append(ctx, "long", eventstore.Version{}, numbered(t, "e", 1000)...)
 	require.NoError(t, err)
-	got, last := history(t, ctx, store, "long", eventstore.Version{})
+	got, last := settled(t, ctx, store, "long", eventstore.Version{}, 1000)
 	require.Len(t, got, 1000)
 	require.Equal(t, v, last)
 	v, err = store.Append(ctx, "long", v, numbered(t, "f", 500)...) // past what the server looks through at once
 	require.NoError(t, err)
-	got, last = history(t, ctx, store, "long", eventstore.Version{})
+	got, last = settled(t, ctx, store, "long", eventstore.Version{}, 1500)
 	require.Len(t, got, 1500)
 	require.Equal(t, v, last)
-	got, _ = history(t, ctx, store, "long", v)
+	got, _ = settled(t, ctx, store, "long", v, 0)
 	require.Empty(t, got)
 }
 
@@ -194,7 +208,7 @@ func crowd(n int) func(t *testing.T, ctx context.Context, store *eventstore.Stor
 		}
 		wg.Wait()
 		for i := range n {
-			got, _ := history(t, ctx, store, fmt.Sprintf("crowd-%d", i), eventstore.Version{})
+			got, _ := settled(t, ctx, store, fmt.Sprintf("crowd-%d", i), eventstore.Version{}, 3)
 			require.Equal(t, []string{"e-0@1", "e-1@2", "e-2@3"}, got)
 		}
 	}
