@@ -1,0 +1,227 @@
+package durable
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Subscriber is one subscriber of a topic, by name: the server remembers how far it
+// has come, so that another process of that name resumes where this one stopped. Of
+// two at once, either is given the next message, and never both.
+type Subscriber struct {
+	cfg    Config
+	name   string
+	js     jetstream.JetStream
+	stream jetstream.Stream
+	cons   jetstream.Consumer
+	ran    atomic.Bool
+	done   atomic.Uint64                 // the last message that was handled
+	hand   atomic.Pointer[jetstream.Msg] // the one that is being handled
+}
+
+// NewSubscriber finds or creates the topic and the subscriber, who begins with the
+// oldest message there is. The context bounds this call only.
+func NewSubscriber(ctx context.Context, js jetstream.JetStream, topic, name string, cfg Config) (*Subscriber, error) {
+	cfg, err := cfg.normal()
+	if err == nil {
+		err = errors.Join(checkID(topic), checkID(name))
+	}
+	if err != nil {
+		return nil, err
+	}
+	s := &Subscriber{cfg: cfg, name: name, js: js}
+	if s.stream, err = openStream(ctx, js, topic, cfg); err == nil {
+		s.cons, err = openConsumer(ctx, s.stream, name, cfg)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("durable: subscriber %s of %s: %w", name, topic, err)
+	}
+	return s, nil
+}
+
+// Run is the event-driven form: it calls handle for each message as it comes. When
+// ctx ends it takes no more, finishes the message in hand, whose context ends after
+// Grace, and returns nil; before that, it returns only why it cannot go on.
+func (s *Subscriber) Run(ctx context.Context, handle Handler) error {
+	if handle == nil {
+		return fmt.Errorf("%w: the handler is nil", ErrConfig)
+	}
+	if s.ran.Swap(true) {
+		return ErrTwice
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	work, stop := s.work(ctx)
+	defer stop()
+	errs := make(chan error, 1)
+	tell := func(err error) {
+		select {
+		case errs <- err:
+		default: // one is enough to have a look
+		}
+	}
+	c, err := s.cons.Consume(func(msg jetstream.Msg) {
+		if ctx.Err() != nil {
+			_ = msg.Nak() // for the next of this name; lost, it costs an AckWait
+		} else if _, err := s.handle(work, handle, msg); err != nil {
+			tell(err)
+		}
+	}, jetstream.PullMaxMessages(100), jetstream.PullHeartbeat(5*time.Second),
+		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { tell(err) }))
+	if err != nil {
+		return s.edge(err)
+	}
+	for err == nil && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case cause := <-errs: // mostly an outage, which ends
+			err = s.gone(ctx, cause)
+		}
+	}
+	if s.js.Conn().IsConnected() {
+		c.Drain()
+	} else {
+		c.Stop() // a drain would wait for the server
+	}
+	<-c.Closed()
+	return s.edge(err)
+}
+
+// Poll is the polling form: it calls handle for each message that is there, at most
+// limit, and returns how many were handled once there is none, or one has failed, or
+// ctx ends. A message that failed is there again after its backoff.
+func (s *Subscriber) Poll(ctx context.Context, limit int, handle Handler) (n int, err error) {
+	if handle == nil {
+		return 0, fmt.Errorf("%w: the handler is nil", ErrConfig)
+	}
+	work, stop := s.work(ctx)
+	defer stop()
+	for n < limit && ctx.Err() == nil {
+		batch, err := s.cons.FetchNoWait(1)
+		if err != nil {
+			return n, s.edge(err)
+		}
+		msg, ok := <-batch.Messages()
+		switch {
+		case ok:
+			failed, err := s.handle(work, handle, msg)
+			if err = errors.Join(failed, err); err != nil {
+				return n, s.edge(err)
+			}
+			n++
+		case batch.Error() != nil:
+			return n, s.edge(s.gone(ctx, batch.Error()))
+		case !s.js.Conn().IsConnected():
+			return n, s.edge(nats.ErrDisconnected) // nobody says that there is none
+		default:
+			return n, nil
+		}
+	}
+	return n, nil
+}
+
+// work is the context of the handlers: it ends Grace after ctx, and until stop, the
+// message in hand is kept from being delivered again.
+func (s *Subscriber) work(ctx context.Context) (work context.Context, stop func()) {
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	late := context.AfterFunc(ctx, func() { time.AfterFunc(s.cfg.Grace, cancel) })
+	done := make(chan struct{})
+	var extender sync.WaitGroup
+	extender.Go(func() {
+		tick := time.NewTicker(s.cfg.AckWait / 3)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				if msg := s.hand.Load(); msg != nil {
+					_ = (*msg).InProgress() // the next one may get through
+				}
+			case <-done:
+				return
+			}
+		}
+	})
+	return work, func() { close(done); extender.Wait(); late(); cancel() }
+}
+
+// handle handles a message and settles it: failed is the handler's error, and err
+// why there can be no next one.
+func (s *Subscriber) handle(ctx context.Context, handle Handler, msg jetstream.Msg) (failed, err error) {
+	s.hand.Store(&msg)
+	defer s.hand.Store(nil)
+	m, err := decode(msg)
+	if err != nil {
+		return nil, err
+	}
+	if m.Delivery == 1 || m.Seq != s.done.Load() { // or else it is done, and only the ack was lost
+		failed = handle(ctx, m)
+	}
+	log := s.cfg.Log.With("subscriber", s.name, "id", m.ID, "seq", m.Seq, "err", failed)
+	switch {
+	case failed == nil:
+		s.done.Store(m.Seq)
+		return nil, s.confirm(ctx, msg)
+	case errors.Is(failed, ErrPoison):
+		log.Error("durable: a message is passed over")
+		_ = msg.TermWithReason(fmt.Sprintf("%.1000s", failed)) // lost, it comes again and ends the same way
+		return nil, nil
+	default:
+		log.Warn("durable: a message comes again")
+		wait := s.cfg.Backoff
+		for n := m.Delivery; n > 1 && wait < time.Minute; n-- {
+			wait = min(2*wait, time.Minute)
+		}
+		_ = msg.NakWithDelay(wait) // lost, it comes after AckWait
+		return failed, nil
+	}
+}
+
+// confirm acks until the server says that it has heard, as the next process of
+// this name would otherwise do the message again. When ctx has ended, one try is all.
+func (s *Subscriber) confirm(ctx context.Context, msg jetstream.Msg) error {
+	for {
+		try, cancel := context.WithTimeout(context.WithoutCancel(ctx), tryTime)
+		err := msg.DoubleAck(try)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if err := s.gone(ctx, err); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			s.cfg.Log.Warn("durable: the last ack is not confirmed; its message may be handled again", "subscriber", s.name, "err", err)
+			return nil
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// gone returns an error if there is nothing left to take messages from.
+func (s *Subscriber) gone(ctx context.Context, cause error) error {
+	if errors.Is(cause, nats.ErrConnectionClosed) || errors.Is(cause, jetstream.ErrConnectionClosed) || errors.Is(cause, jetstream.ErrConsumerDeleted) {
+		return cause
+	}
+	_, err := ask(ctx, s.cons.Info)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, nats.ErrConnectionClosed) {
+		return err
+	}
+	s.cfg.Log.Debug("durable: no messages for now", "subscriber", s.name, "err", cause)
+	return nil
+}
+
+func (s *Subscriber) edge(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("durable: subscriber %s: %w", s.name, err)
+}
