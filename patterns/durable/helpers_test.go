@@ -94,7 +94,7 @@ func numbered(from, to int) (ids []string) {
 }
 
 // settle lets what is under way come to its end.
-func settle() { time.Sleep(3 * time.Minute) }
+func settle() { time.Sleep(100 * time.Second) }
 
 func shopWithTopic(t *testing.T, js jetstream.JetStream) jetstream.JetStream {
 	t.Helper()

@@ -2,9 +2,12 @@ package durable
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -17,17 +20,27 @@ import (
 type Publisher struct {
 	topic string
 	js    jetstream.JetStream
-	async jetstream.JetStream // its own, as the answers come to it
-	life  context.Context     // of what is published again
+	inbox string // where the answers come
+	sub   *nats.Subscription
+	life  context.Context // of what is published again
 	end   context.CancelFunc
 
-	window   chan struct{} // holds one for each message on its way
+	free     chan uint64   // the places of the window that are free
 	flushing chan struct{} // holds one while somebody flushes
 
-	mu     sync.Mutex // guards what follows
-	first  map[*nats.Msg]struct{}
-	lost   Unconfirmed
-	closed bool
+	mu       sync.Mutex // guards what follows
+	places   []place
+	watching bool // a sweep is due
+	lost     Unconfirmed
+	closed   bool
+}
+
+// place is one of the window. Its nth use is numbered nth*Window + place, so that an
+// answer that comes late is not taken for that of the next message.
+type place struct {
+	n    uint64
+	msg  *nats.Msg // nil when no answer is waited for
+	sent time.Time
 }
 
 // Failure is a message that was not confirmed, and why.
@@ -64,10 +77,13 @@ func NewPublisher(ctx context.Context, js jetstream.JetStream, topic string, cfg
 	if _, err = openStream(ctx, js, topic, cfg); err != nil {
 		return nil, fmt.Errorf("durable: topic %s: %w", topic, err)
 	}
-	p := &Publisher{topic: topic, js: js, window: make(chan struct{}, cfg.Window), flushing: make(chan struct{}, 1), first: map[*nats.Msg]struct{}{}}
-	p.async, err = jetstream.New(js.Conn(), jetstream.WithPublishAsyncMaxPending(cfg.Window), jetstream.WithPublishAsyncTimeout(tryTime),
-		jetstream.WithPublishAsyncAckHandler(p.acked), jetstream.WithPublishAsyncErrHandler(p.failed))
-	if err != nil {
+	p := &Publisher{topic: topic, js: js, inbox: js.Conn().NewInbox() + ".",
+		free: make(chan uint64, cfg.Window), flushing: make(chan struct{}, 1), places: make([]place, cfg.Window)}
+	for i := range p.places {
+		p.places[i].n = uint64(i)
+		p.free <- uint64(i)
+	}
+	if p.sub, err = js.Conn().Subscribe(p.inbox+"*", p.answer); err != nil {
 		return nil, fmt.Errorf("durable: topic %s: %w", topic, err)
 	}
 	p.life, p.end = context.WithCancel(context.WithoutCancel(ctx))
@@ -82,9 +98,10 @@ func (p *Publisher) Send(ctx context.Context, id string, msg *nats.Msg) error {
 	if err != nil {
 		return err
 	}
+	var i uint64
 	if err = ctx.Err(); err == nil {
 		select {
-		case p.window <- struct{}{}:
+		case i = <-p.free:
 		case <-ctx.Done():
 			err = ctx.Err()
 		}
@@ -92,62 +109,98 @@ func (p *Publisher) Send(ctx context.Context, id string, msg *nats.Msg) error {
 	if err != nil {
 		return fmt.Errorf("durable: send %s: %w", id, err)
 	}
-	if err := p.admit(m); err != nil {
-		<-p.window
+	n, err := p.admit(i, m)
+	if err != nil {
+		p.free <- i
 		return fmt.Errorf("durable: send %s: %w", id, err)
 	}
-	if _, err := p.async.PublishMsgAsync(m); err != nil {
-		p.failed(nil, m, err)
+	m.Reply = p.inbox + strconv.FormatUint(n, 10)
+	if p.js.Conn().PublishMsg(m) != nil {
+		p.again(n)
 	}
 	return nil
 }
 
-func (p *Publisher) admit(m *nats.Msg) error {
+func (p *Publisher) admit(i uint64, m *nats.Msg) (n uint64, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
 	case p.closed:
-		return ErrClosed
+		return 0, ErrClosed
 	case len(p.lost) > 0:
-		return fmt.Errorf("%w: that is so of %d sent before; call Flush", ErrUnconfirmed, len(p.lost))
+		return 0, fmt.Errorf("%w: that is so of %d sent before; call Flush", ErrUnconfirmed, len(p.lost))
 	case p.js.Conn().IsClosed():
-		return nats.ErrConnectionClosed
+		return 0, nats.ErrConnectionClosed
 	}
-	p.first[m] = struct{}{}
-	return nil
+	at := &p.places[i]
+	at.n, at.msg, at.sent = at.n+uint64(len(p.places)), m, time.Now()
+	if !p.watching {
+		p.watching = true
+		time.AfterFunc(tryTime, p.sweep)
+	}
+	return at.n, nil
 }
 
-// settled is true once for each message: nats.go may tell of an error twice, when a
-// line is cut while it is written to.
-func (p *Publisher) settled(m *nats.Msg) bool {
+// settle returns the message n, the first time it is asked.
+func (p *Publisher) settle(n uint64) (m *nats.Msg) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_, ok := p.first[m]
-	delete(p.first, m)
-	return ok
+	if at := &p.places[n%uint64(len(p.places))]; at.n == n {
+		m, at.msg = at.msg, nil
+	}
+	return m
 }
 
-func (p *Publisher) acked(_ jetstream.JetStream, m *nats.Msg, _ *jetstream.PubAck) {
-	if p.settled(m) {
-		<-p.window
+func (p *Publisher) answer(msg *nats.Msg) {
+	n, err := strconv.ParseUint(msg.Subject[len(p.inbox):], 10, 64)
+	if err != nil {
+		return
+	}
+	var ack struct {
+		Stream string          `json:"stream"`
+		Error  json.RawMessage `json:"error"`
+	}
+	if json.Unmarshal(msg.Data, &ack) != nil || ack.Stream == "" || ack.Error != nil {
+		p.again(n)
+	} else if p.settle(n) != nil {
+		p.free <- n % uint64(len(p.places))
 	}
 }
 
-// failed publishes the message again, whatever the reason: it keeps its place in
-// the window meanwhile, so there are never more than Window of these.
-func (p *Publisher) failed(_ jetstream.JetStream, m *nats.Msg, _ error) {
-	if p.settled(m) {
-		go p.again(m)
+// sweep looks for messages that have had no answer.
+func (p *Publisher) sweep() {
+	p.mu.Lock()
+	p.watching = false
+	var late []uint64
+	for _, at := range p.places {
+		if at.msg != nil && time.Since(at.sent) >= tryTime {
+			late = append(late, at.n)
+		} else if at.msg != nil && !p.watching {
+			p.watching = true
+			time.AfterFunc(tryTime/2, p.sweep)
+		}
+	}
+	p.mu.Unlock()
+	for _, n := range late {
+		p.again(n)
 	}
 }
 
-func (p *Publisher) again(m *nats.Msg) {
-	if _, err := publish(p.life, p.js, p.topic, m); err != nil {
-		p.mu.Lock()
-		p.lost = append(p.lost, Failure{ID: m.Header.Get(jetstream.MsgIDHeader), Msg: m, Err: err})
-		p.mu.Unlock()
+// again publishes the message n once more, whatever was the matter. It keeps its
+// place meanwhile, so there are never more than Window of these.
+func (p *Publisher) again(n uint64) {
+	m := p.settle(n)
+	if m == nil {
+		return
 	}
-	<-p.window
+	go func() {
+		if _, err := publish(p.life, p.js, p.topic, m); err != nil {
+			p.mu.Lock()
+			p.lost = append(p.lost, Failure{ID: m.Header.Get(jetstream.MsgIDHeader), Msg: m, Err: err})
+			p.mu.Unlock()
+		}
+		p.free <- n % uint64(len(p.places))
+	}()
 }
 
 // Flush waits until all that was sent before is confirmed or has failed. Nil says
@@ -161,15 +214,16 @@ func (p *Publisher) Flush(ctx context.Context) error {
 		return fmt.Errorf("durable: flush: %w", ctx.Err())
 	}
 	// Whoever holds all places of the window knows that nothing is on its way.
-	held := 0
+	var held []uint64
 	defer func() {
-		for range held {
-			<-p.window
+		for _, i := range held {
+			p.free <- i
 		}
 	}()
-	for ; held < cap(p.window); held++ {
+	for len(held) < len(p.places) {
 		select {
-		case p.window <- struct{}{}:
+		case i := <-p.free:
+			held = append(held, i)
 		case <-ctx.Done():
 			return fmt.Errorf("durable: flush: messages are still on their way: %w", ctx.Err())
 		}
@@ -190,8 +244,15 @@ func (p *Publisher) Close(ctx context.Context) error {
 	err := p.Flush(ctx)
 	p.mu.Lock()
 	p.closed = true
+	var open []uint64
+	for _, at := range p.places {
+		open = append(open, at.n)
+	}
 	p.mu.Unlock()
 	p.end()
-	p.async.CleanupPublisher() // tells failed of all that it has not heard of
+	_ = p.sub.Unsubscribe() // fails only with the connection
+	for _, n := range open {
+		p.again(n) // once, if it is still open, to say that it failed
+	}
 	return errors.Join(err, p.Flush(context.WithoutCancel(ctx)))
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
+const moment = 100 * time.Millisecond // in which, if there is a message, it comes
+
 // Subscriber is one subscriber of a topic, by name: the server remembers how far it
 // has come, so that another process of that name resumes where this one stopped. Of
 // two at once, either is given the next message, and never both.
@@ -105,7 +107,8 @@ func (s *Subscriber) Poll(ctx context.Context, limit int, handle Handler) (n int
 	work, stop := s.work(ctx)
 	defer stop()
 	for n < limit && ctx.Err() == nil {
-		batch, err := s.cons.FetchNoWait(1)
+		// Not FetchNoWait: a message that comes due just as we let go is lost for an AckWait.
+		batch, err := s.cons.Fetch(1, jetstream.FetchMaxWait(moment))
 		if err != nil {
 			return n, s.edge(err)
 		}
@@ -164,17 +167,16 @@ func (s *Subscriber) handle(ctx context.Context, handle Handler, msg jetstream.M
 	if m.Delivery == 1 || m.Seq != s.done.Load() { // or else it is done, and only the ack was lost
 		failed = handle(ctx, m)
 	}
-	log := s.cfg.Log.With("subscriber", s.name, "id", m.ID, "seq", m.Seq, "err", failed)
 	switch {
 	case failed == nil:
 		s.done.Store(m.Seq)
 		return nil, s.confirm(ctx, msg)
 	case errors.Is(failed, ErrPoison):
-		log.Error("durable: a message is passed over")
+		s.cfg.Log.Error("durable: a message is passed over", "subscriber", s.name, "id", m.ID, "seq", m.Seq, "err", failed)
 		_ = msg.TermWithReason(fmt.Sprintf("%.1000s", failed)) // lost, it comes again and ends the same way
 		return nil, nil
 	default:
-		log.Warn("durable: a message comes again")
+		s.cfg.Log.Warn("durable: a message comes again", "subscriber", s.name, "id", m.ID, "seq", m.Seq, "err", failed)
 		wait := s.cfg.Backoff
 		for n := m.Delivery; n > 1 && wait < time.Minute; n-- {
 			wait = min(2*wait, time.Minute)

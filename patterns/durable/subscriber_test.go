@@ -35,7 +35,7 @@ func TestResume(t *testing.T) {
 				take()
 				require.Equal(t, numbered(1, 3), l.ids())
 				publish(t, shop, numbered(4, 6)...)
-				time.Sleep(24 * time.Hour)
+				time.Sleep(time.Hour)
 				s.Stop()
 				require.NoError(t, s.Start())
 				time.Sleep(time.Second)
