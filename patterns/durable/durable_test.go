@@ -1,9 +1,11 @@
 package durable_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/natspatterns/catalog/internal/natstest"
@@ -75,4 +77,39 @@ func TestPublish(t *testing.T) {
 			require.Equal(t, []string{"order-1"}, stored(t, js))
 		})
 	})
+}
+
+// The server is killed after it stored the message and before the ack is heard.
+// Published again under its id it is stored once, the restart notwithstanding; the twin
+// that goes without an id stores it twice.
+func TestKilledBetween(t *testing.T) {
+	for name, tc := range map[string]struct {
+		again func(t *testing.T, js jetstream.JetStream)
+		want  []string
+	}{
+		"Publish": {func(t *testing.T, js jetstream.JetStream) { publish(t, js, "order-1") }, numbered(1, 1)},
+		"the twin without an id": {func(t *testing.T, js jetstream.JetStream) {
+			_, err := js.Publish(t.Context(), "durable.orders.order-1", nil)
+			require.NoError(t, err)
+		}, []string{"order-1", "order-1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+				js := s.JetStream("shop")
+				provision(t, js, durable.Config{})
+				s.Line("shop").Delay(100 * time.Millisecond)
+				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+				defer cancel()
+				_, err := durable.Publish(ctx, js, "orders", "order-1", none)
+				require.ErrorIs(t, err, durable.ErrUnconfirmed)
+				time.Sleep(60 * time.Millisecond) // and now it is stored
+				s.Line("shop").Delay(0)
+				s.Stop()
+				require.NoError(t, s.Start())
+				time.Sleep(time.Second)
+				tc.again(t, js)
+				require.Equal(t, tc.want, stored(t, js))
+			})
+		})
+	}
 }
