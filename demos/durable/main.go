@@ -30,7 +30,13 @@ func config(e *demo.Env) durable.Config {
 
 func cast(e *demo.Env) error {
 	e.Go("office", func(ctx context.Context, nc *nats.Conn) error { return office(ctx, e, nc) })
-	e.Go("archive", func(ctx context.Context, nc *nats.Conn) error { return archive(ctx, e, nc) })
+	e.Go("anna", func(ctx context.Context, nc *nats.Conn) error {
+		return errors.Join(
+			clerk(ctx, e, nc, "anna", 300*ms, 5500*ms),
+			clerk(ctx, e, nc, "anna", 8000*ms, 10*time.Second),
+			clerk(ctx, e, nc, "anna", 10200*ms, 0))
+	})
+	e.Go("ben", func(ctx context.Context, nc *nats.Conn) error { return clerk(ctx, e, nc, "ben", 14500*ms, 0) })
 	e.Go("auditor", func(ctx context.Context, nc *nats.Conn) error { return auditor(ctx, e, nc) })
 	return nil
 }
@@ -86,7 +92,7 @@ func office(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 	err = errors.Join(err, post(second, 5*time.Second))
 
 	e.At(5800 * ms)
-	e.Tell("The archive is closed for three seconds. The office does not wait for it, nor for each\nanswer: five letters go at once, and one question is asked at the end.")
+	e.Tell("Anna locks the archive for three seconds. The office does not wait for it, nor for each\nanswer: five letters go at once, and one question is asked at the end.")
 	e.At(6000 * ms)
 	for range 5 {
 		err = errors.Join(err, p.Send(ctx, e.ID("letter"), letter("by registered mail")))
@@ -101,7 +107,7 @@ func office(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 	e.Tell("An auditor comes when she pleases and reads what there is. She too goes on where she\nstopped.")
 
 	e.At(10800 * ms)
-	e.Tell("Now what the guarantee is not. The clerk files a letter and faints before he can sign\nfor it. Filed or not? The server cannot know: it is given to the next clerk, who files\nit again. Only an archive that looks at the id can tell.")
+	e.Tell("Now what the guarantee is not. Anna files a letter and faints before she can sign for it.\nFiled or not? The server cannot know: it is given to Ben, who files it again. Only an\narchive that looks at the id can tell.")
 	e.At(11000 * ms)
 	err = errors.Join(err, post(e.ID("letter"), 5*time.Second))
 
@@ -121,45 +127,37 @@ func office(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 	return errors.Join(err, p.Close(last))
 }
 
-// archive is run by one clerk after another, each under the name of the archive.
-func archive(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
+// clerk subscribes under the name of the archive, whoever the clerk is.
+func clerk(ctx context.Context, e *demo.Env, nc *nats.Conn, name string, from, until time.Duration) error {
+	e.At(from)
 	js, err := e.JetStream(nc)
 	if err != nil {
 		return err
 	}
-	clerk := func(from, until time.Duration, faint bool) error {
-		e.At(from)
-		sub, err := durable.NewSubscriber(ctx, js, "letters", "archive", config(e))
-		if err != nil {
-			return err
-		}
-		ctx, stop := context.WithCancel(ctx)
-		defer stop()
-		if until > 0 {
-			go func() { e.At(until); stop() }()
-		}
-		return sub.Run(ctx, func(_ context.Context, msg durable.Message) error {
-			if faint && msg.ID == "letter-8" {
-				e.Printf("the archive files %s, and the clerk faints", msg.ID)
-				e.Line("archive").Down()
-				stop()
-				return nil
-			}
-			time.Sleep(50 * ms)
-			again := ""
-			if msg.Delivery > 1 {
-				again = ", for the second time"
-			}
-			e.Printf("the archive files %s%s", msg.ID, again)
-			return nil
-		})
+	sub, err := durable.NewSubscriber(ctx, js, "letters", "archive", config(e))
+	if err != nil {
+		return err
 	}
-	err = clerk(300*ms, 5500*ms, false)
-	err = errors.Join(err, clerk(8000*ms, 10*time.Second, false))
-	err = errors.Join(err, clerk(10200*ms, 0, true))
-	e.At(14 * time.Second)
-	e.Line("archive").Up()
-	return errors.Join(err, clerk(14500*ms, 0, false))
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	if until > 0 {
+		go func() { e.At(until); stop() }()
+	}
+	return sub.Run(ctx, func(_ context.Context, msg durable.Message) error {
+		time.Sleep(50 * ms)
+		if msg.ID == "letter-8" && name == "anna" {
+			e.Printf("anna files %s, and faints", msg.ID)
+			e.Line("anna").Down()
+			stop()
+			return nil // an ack that nobody hears
+		}
+		again := ""
+		if msg.Delivery > 1 {
+			again = ", which is given for the second time"
+		}
+		e.Printf("%s files %s%s", name, msg.ID, again)
+		return nil
+	})
 }
 
 // auditor polls.

@@ -51,14 +51,14 @@ func (s *Subscriber) confirm(ctx context.Context, msg jetstream.Msg) error {
 		if err == nil {
 			return nil
 		}
-		if err := s.gone(ctx, err); err != nil {
-			return err
-		}
 		select {
 		case <-ctx.Done():
 			s.cfg.Log.Warn("durable: the last ack is not confirmed; its message may be handled again", "subscriber", s.name, "err", err)
 			return nil
 		case <-time.After(100 * time.Millisecond):
+		}
+		if err := s.gone(ctx, err); err != nil {
+			return err
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -92,9 +91,6 @@ func numbered(from, to int) (ids []string) {
 	}
 	return ids
 }
-
-// settle lets what is under way come to its end.
-func settle() { time.Sleep(100 * time.Second) }
 
 func shopWithTopic(t *testing.T, js jetstream.JetStream) jetstream.JetStream {
 	t.Helper()

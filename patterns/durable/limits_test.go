@@ -15,7 +15,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/durable"
 )
 
-// The cases of TestFallacy that come of limits and settings.
+// The cases of TestFallacy that come of limits and settings; lint:bubble, in which it runs them.
 
 // An id is known for two minutes.
 func windowEnds(t *testing.T, _ *natstest.Server, js jetstream.JetStream) {

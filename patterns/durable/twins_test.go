@@ -16,7 +16,7 @@ var fireAndForget = each(func(_ context.Context, js jetstream.JetStream, id stri
 	return js.Conn().Publish("durable.orders."+id, nil)
 })
 
-// withoutID is the twin that publishes again, under no id.
+// withoutID is the twin that publishes again, under no id; lint:bubble, in which it sleeps.
 var withoutID = each(func(ctx context.Context, js jetstream.JetStream, id string) error {
 	for ; ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
 		try, cancel := context.WithTimeout(ctx, 2*time.Second)
