@@ -65,20 +65,24 @@ func TestConfirm(t *testing.T) {
 
 // An outage longer than AckWait brings the message again; who has done it knows.
 func TestConfirmLate(t *testing.T) {
-	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-		js := s.JetStream("shop")
-		sub := subscribe(t, s.JetStream("desk"), "desk", durable.Config{})
-		publish(t, js, numbered(1, 3)...)
-		var l ledger
-		stop := start(t, sub, func(ctx context.Context, msg durable.Message) error {
-			if msg.ID == "order-2" {
-				s.Line("desk").Down()
-				time.AfterFunc(5*time.Minute, s.Line("desk").Up)
-			}
-			return l.did(ctx, msg)
+	for _, outage := range []time.Duration{1500 * time.Millisecond, 5 * time.Minute} {
+		natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+			cfg, line := durable.Config{AckWait: time.Second}, s.Line("desk")
+			js := s.JetStream("shop")
+			sub := subscribe(t, s.JetStream("desk"), "desk", cfg)
+			publish(t, js, numbered(1, 3)...)
+			var l ledger
+			stop := start(t, sub, func(ctx context.Context, msg durable.Message) error {
+				if msg.ID == "order-2" && msg.Delivery == 1 {
+					line.Delay(100 * time.Millisecond) // the ack is on its way when
+					time.AfterFunc(50*time.Millisecond, func() { line.Down(); line.Delay(0) })
+					time.AfterFunc(outage, line.Up)
+				}
+				return l.did(ctx, msg)
+			})
+			time.Sleep(10 * time.Minute)
+			stop()
+			require.Equal(t, numbered(1, 3), l.ids())
 		})
-		time.Sleep(10 * time.Minute)
-		stop()
-		require.Equal(t, numbered(1, 3), l.ids())
-	})
+	}
 }
