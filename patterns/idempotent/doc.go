@@ -1,0 +1,2 @@
+// Package idempotent x.
+package idempotent
