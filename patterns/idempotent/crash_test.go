@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/natspatterns/catalog/internal/natstest"
+	"github.com/natspatterns/catalog/patterns/idempotent"
 )
 
 // Where a worker may die.
@@ -22,8 +23,8 @@ const (
 )
 
 // inbox makes the stream of letters to be sent, n of them in it, and its consumer.
-func inbox(t *testing.T, js jetstream.JetStream, n int) jetstream.Consumer {
-	stream, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "IN", Subjects: []string{"in.*"}})
+func inbox(t *testing.T, js jetstream.JetStream, n int, storage jetstream.StorageType) jetstream.Consumer {
+	stream, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "IN", Subjects: []string{"in.*"}, Storage: storage})
 	require.NoError(t, err)
 	cons, err := stream.CreateConsumer(t.Context(), jetstream.ConsumerConfig{Durable: "post", AckPolicy: jetstream.AckExplicitPolicy, AckWait: 10 * time.Second})
 	require.NoError(t, err)
@@ -38,7 +39,7 @@ func inbox(t *testing.T, js jetstream.JetStream, n int) jetstream.Consumer {
 // a death that nothing hears of, but for a database, which rolls back.
 func work(ctx context.Context, cons jetstream.Consumer, f form, post receive, at func(point, id string)) {
 	for ctx.Err() == nil {
-		batch, err := cons.Fetch(1, jetstream.FetchMaxWait(time.Second))
+		batch, err := cons.Fetch(1, jetstream.FetchMaxWait(5*time.Second))
 		if err != nil {
 			time.Sleep(100 * time.Millisecond)
 			continue
@@ -85,6 +86,8 @@ func judge(times map[string]int, n int) (o outcome) {
 
 const letters = 50
 
+var quick = idempotent.Config{Keep: soon.Keep, Lease: soon.Lease, Storage: jetstream.MemoryStorage}
+
 func unlucky(id string) bool { return strings.HasSuffix(id, "2") || strings.HasSuffix(id, "7") }
 
 // Fifty letters; at every fifth a worker dies at the point named, and another
@@ -92,7 +95,7 @@ func unlucky(id string) bool { return strings.HasSuffix(id, "2") || strings.HasS
 func crashes(t *testing.T, f form, point string) (o outcome) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		w, js := newWorld(t, 1), s.JetStream("worker")
-		cons := inbox(t, js, letters)
+		cons := inbox(t, js, letters, quick.Storage)
 		met := map[string]bool{}
 		at := func(here, id string) {
 			if here != point || !unlucky(id) || met[id] {
@@ -101,10 +104,10 @@ func crashes(t *testing.T, f form, point string) (o outcome) {
 			met[id] = true
 			runtime.Goexit()
 		}
-		for end := time.Now().Add(150 * time.Second); time.Now().Before(end); {
+		for end := time.Now().Add(40 * time.Second); time.Now().Before(end); {
 			ctx, cancel := context.WithDeadline(t.Context(), end)
 			died := make(chan struct{})
-			post, err := f.open(ctx, js, w, "post", soon)
+			post, err := f.open(ctx, js, w, "post", quick)
 			require.NoError(t, err)
 			go func() {
 				defer close(died)
@@ -123,10 +126,10 @@ func crashes(t *testing.T, f form, point string) (o outcome) {
 func slow(t *testing.T, f form) (o outcome) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		w := newWorld(t, 1)
-		cons := inbox(t, s.JetStream("client"), letters)
-		ctx, cancel := context.WithTimeout(t.Context(), 400*time.Second)
+		cons := inbox(t, s.JetStream("client"), letters, quick.Storage)
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Second)
 		defer cancel()
-		cfg := soon
+		cfg := quick
 		cfg.Lease = 20 * time.Second
 		ended := make(chan struct{})
 		for i := range 21 {

@@ -113,8 +113,8 @@ var (
 	naive = form{"no record", func(_ context.Context, _ jetstream.JetStream, w world, _ string, _ idempotent.Config) (receive, error) {
 		return func(_ context.Context, _ string, effect func(execer) error) (bool, error) { return true, effect(w) }, nil
 	}}
-	claimFirst = form{"claim first, without a lease", func(ctx context.Context, js jetstream.JetStream, w world, _ string, _ idempotent.Config) (receive, error) {
-		kv, err := js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: "claims"})
+	claimFirst = form{"claim first, without a lease", func(ctx context.Context, js jetstream.JetStream, w world, _ string, cfg idempotent.Config) (receive, error) {
+		kv, err := js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: "claims", Storage: cfg.Storage})
 		return func(ctx context.Context, id string, effect func(execer) error) (bool, error) {
 			if _, err := kv.Create(ctx, id, nil); errors.Is(err, jetstream.ErrKeyExists) {
 				return false, nil
@@ -124,8 +124,8 @@ var (
 			return true, effect(w)
 		}, err
 	}}
-	recordAfter = form{"look, do, record", func(ctx context.Context, js jetstream.JetStream, w world, _ string, _ idempotent.Config) (receive, error) {
-		kv, err := js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: "records"})
+	recordAfter = form{"look, do, record", func(ctx context.Context, js jetstream.JetStream, w world, _ string, cfg idempotent.Config) (receive, error) {
+		kv, err := js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: "records", Storage: cfg.Storage})
 		return func(ctx context.Context, id string, effect func(execer) error) (bool, error) {
 			if _, err := kv.Get(ctx, id); !errors.Is(err, jetstream.ErrKeyNotFound) {
 				return false, err

@@ -1,0 +1,188 @@
+package idempotent_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/natspatterns/catalog/internal/natstest"
+	"github.com/natspatterns/catalog/patterns/idempotent"
+)
+
+var histories = flag.Uint64("histories", 4, "fault histories to go through")
+
+// history has two workers send twenty letters while lines are cut, workers die
+// where it hurts and are replaced, and the server restarts. It returns how often
+// each was sent, and how often a worker died, or was in doubt, after it had sent it
+// and before that was on record.
+func history(t *testing.T, seed uint64, f form) (times, doubts map[string]int) {
+	doubts = map[string]int{}
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		const n = 20
+		w, chance := newWorld(t, 1), rand.New(rand.NewPCG(seed, 1))
+		inbox(t, s.JetStream("client"), n, jetstream.FileStorage)
+		ctx, stop := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		var mu sync.Mutex // guards what follows, and is held for no time
+		deaths, doomed := 12, map[string]string{}
+		points := []string{beforeEffect, afterEffect, beforeAck}
+		for i := range n {
+			doomed[fmt.Sprint("letter-", i)] = points[chance.IntN(len(points))]
+		}
+		dies := func(point, id string) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			if doomed[id] != point || deaths == 0 {
+				return false
+			}
+			delete(doomed, id)
+			deaths--
+			if point == afterEffect {
+				doubts[id]++
+			}
+			return true
+		}
+		var life func(name string, born int)
+		life = func(name string, born int) {
+			name = fmt.Sprint(name, "-", born)
+			js := s.JetStream(name)
+			all.Go(func() {
+				defer func() {
+					if ctx.Err() == nil { // it died
+						s.Line(name).Down()
+						life(name[:1], born+1)
+					}
+				}()
+				var post receive
+				var cons jetstream.Consumer
+				for ctx.Err() == nil {
+					var err error
+					if post, err = f.open(ctx, js, w, "post", soon); err == nil {
+						if cons, err = js.Consumer(ctx, "IN", "post"); err == nil {
+							break
+						}
+					}
+					time.Sleep(pause)
+				}
+				if ctx.Err() != nil {
+					return
+				}
+				work(ctx, cons, f, func(ctx context.Context, id string, effect func(execer) error) (bool, error) {
+					done, err := post(ctx, id, effect)
+					if done && err != nil {
+						mu.Lock()
+						doubts[id]++
+						mu.Unlock()
+					}
+					return done, err
+				}, func(point, id string) {
+					time.Sleep(time.Duration(seed%9) * 50 * time.Millisecond)
+					if dies(point, id) {
+						runtime.Goexit()
+					}
+				})
+			})
+		}
+		life("a", 0)
+		time.Sleep(10 * time.Millisecond)
+		life("b", 0)
+		for range 6 {
+			time.Sleep(time.Duration(chance.IntN(1500)) * time.Millisecond)
+			who := []string{"a-", "b-"}[chance.IntN(2)] + fmt.Sprint(chance.IntN(4))
+			switch chance.IntN(4) {
+			case 0, 1:
+				s.Line(who).Cut()
+			case 2:
+				s.Line(who).Down()
+				time.Sleep(time.Duration(chance.IntN(20)) * time.Second)
+				s.Line(who).Up()
+			case 3:
+				s.Stop()
+				time.Sleep(time.Duration(chance.IntN(3)) * time.Second)
+				require.NoError(t, s.Start())
+			}
+		}
+		time.Sleep(3 * time.Minute)
+		stop()
+		all.Wait()
+		times = w.sent()
+	})
+	return times, doubts
+}
+
+// sweep adds up the histories.
+func sweep(t *testing.T, f form) (o outcome) {
+	for seed := range *histories {
+		times, _ := history(t, seed, f)
+		one := judge(times, 20)
+		o.doubled, o.lost = o.doubled+one.doubled, o.lost+one.lost
+	}
+	return o
+}
+
+// Whatever is cut, killed or restarted: the record in the transaction has one
+// effect for each message, and the record in KV one, and one more for each time
+// that a worker died or was in doubt between the two.
+func TestSweep(t *testing.T) {
+	doubled := 0
+	for seed := range *histories {
+		times, _ := history(t, seed, inTx)
+		require.Equal(t, outcome{}, judge(times, 20), "seed %d: %v", seed, times)
+		times, doubts := history(t, seed, inKV)
+		for i := range 20 {
+			id := fmt.Sprint("letter-", i)
+			require.GreaterOrEqual(t, times[id], 1, "seed %d: %s", seed, id)
+			require.LessOrEqual(t, times[id], 1+doubts[id], "seed %d: %s", seed, id)
+			doubled += times[id] - 1
+		}
+	}
+	t.Logf("in doubt, and repeated: %d of %d", doubled, *histories*20)
+	require.Positive(t, doubled, "what is not promised was not tried")
+}
+
+// The same check catches the wrong ways.
+func TestSweepTwins(t *testing.T) {
+	for _, c := range []struct {
+		form          form
+		doubled, lost bool
+	}{{naive, true, false}, {recordAfter, true, false}, {claimFirst, false, true}, {ackFirst, false, true}} {
+		t.Run(c.form.name, func(t *testing.T) {
+			o := sweep(t, c.form)
+			t.Logf("of %d: %+v", *histories*20, o)
+			require.Equal(t, c.doubled, o.doubled > 0)
+			require.Equal(t, c.lost, o.lost > 0)
+		})
+	}
+}
+
+// Whatever is cut or restarted while a client publishes, each message is stored
+// once; a client that tries again without an id stores some twice.
+func TestPublishSweep(t *testing.T) {
+	var twin outcome
+	for seed := range *histories {
+		o := publishes(t, seed, func(p *idempotent.Publisher, _ jetstream.JetStream, id string) error {
+			_, err := p.Publish(t.Context(), id, &nats.Msg{Subject: "letters." + id})
+			return err
+		})
+		require.Equal(t, outcome{}, o, "seed %d", seed)
+		o = publishes(t, seed, func(_ *idempotent.Publisher, js jetstream.JetStream, id string) error {
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			defer cancel()
+			_, err := js.Publish(ctx, "letters."+id, nil)
+			return err
+		})
+		twin.doubled += o.doubled
+		twin.lost += o.lost
+	}
+	t.Logf("without an id, of %d: %+v", *histories*20, twin)
+	require.Positive(t, twin.doubled)
+}
