@@ -149,7 +149,7 @@ func TestPublisher(t *testing.T) {
 
 // publishes has a client publish twenty letters while its line and the server come
 // and go, until each is acknowledged, and counts what was stored.
-func publishes(t *testing.T, seed uint64, how func(p *idempotent.Publisher, js jetstream.JetStream, id string) error) (o outcome) {
+func publishes(t *testing.T, seed uint64, how func(ctx context.Context, p *idempotent.Publisher, js jetstream.JetStream, id string) error) (o outcome) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		chance := rand.New(rand.NewPCG(seed, 2))
 		js := s.JetStream("client")
@@ -158,7 +158,7 @@ func publishes(t *testing.T, seed uint64, how func(p *idempotent.Publisher, js j
 		go func() {
 			defer close(ended)
 			for i := range 20 {
-				for how(p, js, fmt.Sprint("letter-", i)) != nil {
+				for how(t.Context(), p, js, fmt.Sprint("letter-", i)) != nil {
 					time.Sleep(pause)
 				}
 				time.Sleep(pause)
