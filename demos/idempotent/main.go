@@ -23,7 +23,7 @@ var play = demo.Play{
 	About:   "a payment is sent and delivered again and again: a window, a record in KV and one in the transaction, and where each ends",
 	Lasts:   20 * time.Second,
 	Streams: []string{"PAYMENTS", "KV_done-receipts"},
-	Scene:   [2]time.Duration{15700 * time.Millisecond, 17500 * time.Millisecond},
+	Scene:   [2]time.Duration{15700 * time.Millisecond, 17300 * time.Millisecond},
 	Cast:    cast,
 }
 
@@ -89,7 +89,7 @@ func shop(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 		return err
 	}
 	e.At(8500 * ms)
-	e.Tell("Five and a half seconds later, past the window, the shop says it once more. To the stream that is\nnews. To the careful books it is not: they remember for a week, not for five seconds.")
+	e.Tell("Five and a half seconds later, past the window, the shop says it once more. To the\nstream that is news. To the careful books it is not: they remember for a week.")
 	if err := pay(8700 * ms); err != nil {
 		return err
 	}
