@@ -181,6 +181,7 @@ func publishes(t *testing.T, seed uint64, how func(ctx context.Context, p *idemp
 			}
 		}
 		<-ended
+		time.Sleep(5 * time.Second)
 		info, err := stream.Info(t.Context(), jetstream.WithSubjectFilter(">"))
 		require.NoError(t, err)
 		times := map[string]int{}

@@ -18,7 +18,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/idempotent"
 )
 
-var histories = flag.Uint64("histories", 2, "fault histories to go through")
+var histories = flag.Uint64("histories", 5, "fault histories to go through")
 
 // history has two workers send twenty letters while lines are cut, workers die
 // where it hurts and are replaced, and the server restarts. It returns how often
@@ -33,7 +33,13 @@ func history(t *testing.T, seed uint64, f form) (times, doubts map[string]int) {
 		ctx, stop := context.WithCancel(t.Context())
 		var all sync.WaitGroup
 		var mu sync.Mutex // guards what follows, and is held for no time
-		deaths, doomed := 12, map[string]string{}
+		deaths, doomed := 8, map[string]string{}
+		alive := map[string]string{} // by side, the name of its connection
+		conns := map[string]jetstream.JetStream{}
+		for i := range 2 * (deaths + 1) {
+			name := fmt.Sprint("ab"[i%2:i%2+1], "-", i/2)
+			conns[name] = s.JetStream(name)
+		}
 		points := []string{beforeEffect, afterEffect, beforeAck}
 		for i := range n {
 			doomed[fmt.Sprint("letter-", i)] = points[chance.IntN(len(points))]
@@ -52,14 +58,17 @@ func history(t *testing.T, seed uint64, f form) (times, doubts map[string]int) {
 			return true
 		}
 		var life func(name string, born int)
-		life = func(name string, born int) {
-			name = fmt.Sprint(name, "-", born)
-			js := s.JetStream(name)
+		life = func(side string, born int) {
+			name := fmt.Sprint(side, "-", born)
+			js := conns[name]
+			mu.Lock()
+			alive[side] = name
+			mu.Unlock()
 			all.Go(func() {
 				defer func() {
 					if ctx.Err() == nil { // it died
 						s.Line(name).Down()
-						life(name[:1], born+1)
+						life(side, born+1)
 					}
 				}()
 				var post receive
@@ -85,7 +94,7 @@ func history(t *testing.T, seed uint64, f form) (times, doubts map[string]int) {
 					}
 					return done, err
 				}, func(point, id string) {
-					time.Sleep(time.Duration(seed%9) * 50 * time.Millisecond)
+					time.Sleep(time.Duration(1+seed%9) * 50 * time.Millisecond)
 					if dies(point, id) {
 						runtime.Goexit()
 					}
@@ -97,7 +106,9 @@ func history(t *testing.T, seed uint64, f form) (times, doubts map[string]int) {
 		life("b", 0)
 		for range 6 {
 			time.Sleep(time.Duration(chance.IntN(1500)) * time.Millisecond)
-			who := []string{"a-", "b-"}[chance.IntN(2)] + fmt.Sprint(chance.IntN(4))
+			mu.Lock()
+			who := alive[[]string{"a", "b"}[chance.IntN(2)]]
+			mu.Unlock()
 			switch chance.IntN(4) {
 			case 0, 1:
 				s.Line(who).Cut()
@@ -148,7 +159,7 @@ func TestSweepTwins(t *testing.T) {
 		t.Run(c.form.name, func(t *testing.T) {
 			var o outcome
 			letters := 0
-			for seed := uint64(0); seed < *histories && (seed == 0 || *histories > 10 || o == outcome{}); seed++ {
+			for seed := uint64(0); seed < *histories && (*histories > 10 || o.doubled < c.caught.doubled || o.lost < c.caught.lost); seed++ {
 				times, _ := history(t, seed, c.form)
 				one := judge(times, 20)
 				o.doubled, o.lost = o.doubled+one.doubled, o.lost+one.lost
