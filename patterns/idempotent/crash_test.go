@@ -65,6 +65,9 @@ func work(ctx context.Context, cons jetstream.Consumer, f form, post receive, at
 				_ = msg.NakWithDelay(time.Second) // or AckWait brings it back
 			}
 		}
+		if batch.Error() != nil {
+			time.Sleep(100 * time.Millisecond)
+		}
 	}
 }
 
