@@ -18,7 +18,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/idempotent"
 )
 
-var histories = flag.Uint64("histories", 5, "fault histories to go through")
+var histories = flag.Uint64("histories", 3, "fault histories to go through")
 
 // history has two workers send twenty letters while lines are cut, workers die
 // where it hurts and are replaced, and the server restarts. It returns how often
@@ -40,7 +40,6 @@ func history(t *testing.T, seed uint64, f form) (times, doubts map[string]int) {
 			name := fmt.Sprint("ab"[i%2:i%2+1], "-", i/2)
 			conns[name] = s.JetStream(name)
 		}
-		points := []string{beforeEffect, afterEffect, beforeAck}
 		for i := range n {
 			doomed[fmt.Sprint("letter-", i)] = points[chance.IntN(len(points))]
 		}
