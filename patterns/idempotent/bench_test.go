@@ -16,7 +16,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/idempotent"
 )
 
-const rounds = 150
+const rounds = 400
 
 // timed has f work through ids that nobody used before.
 func timed(b *testing.B, used *int, f func(id string) error) time.Duration {
