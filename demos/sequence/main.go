@@ -52,7 +52,9 @@ func cast(e *demo.Env) error {
 		return r.Run(ctx)
 	})
 	e.Go("impatient", func(ctx context.Context, nc *nats.Conn) error { return read(ctx, e, nc, "impatient", "WORDS") })
-	e.Go("reader", func(ctx context.Context, nc *nats.Conn) error { return read(ctx, e, nc, "reader", "SEQUENCE_telegrams") })
+	e.Go("reader", func(ctx context.Context, nc *nats.Conn) error {
+		return read(ctx, e, nc, "reader", "SEQUENCE_telegrams")
+	})
 	return nil
 }
 

@@ -13,11 +13,11 @@ import (
 	"github.com/stretchr/testify/require"
 	_ "modernc.org/sqlite"
 
-	"github.com/natspatterns/catalog/internal/natstest"
+	"github.com/natspatterns/catalog/internal/postgres"
 	"github.com/natspatterns/catalog/patterns/idempotent"
 )
 
-func TestMain(m *testing.M) { natstest.Main(m) }
+func TestMain(m *testing.M) { postgres.Main(m) }
 
 // world is where effects take place: a table of letters that were sent, one row
 // each time.
