@@ -140,3 +140,25 @@ func TestLongSubject(t *testing.T) {
 	require.ErrorIs(t, err, pubsub.ErrID)
 	require.NoError(t, nc.Flush())
 }
+
+// Told to stop while it is cut off, it handles what it has, and does not wait for the
+// server.
+func TestStopCutOff(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		l := listen(t, s.Connect("listener"), "orders.>", pubsub.Config{Grace: time.Minute}, func(context.Context, pubsub.Message[placed]) error {
+			time.Sleep(100 * time.Millisecond)
+			return nil
+		})
+		nc := s.Connect("publisher")
+		for i := range 5 {
+			require.NoError(t, pubsub.Publish(nc, "orders.order-1.changed", placed{i}))
+		}
+		require.NoError(t, nc.Flush())
+		time.Sleep(time.Millisecond)
+		s.Line("listener").Down()
+		time.Sleep(10 * time.Millisecond)
+		start := time.Now()
+		require.Len(t, l.end(t), 5)
+		require.InDelta(t, 0.5, time.Since(start).Seconds(), 0.1)
+	})
+}

@@ -119,15 +119,28 @@ func (s *Subscriber[T]) Run(ctx context.Context, handle Handler[T]) error {
 		return fmt.Errorf("pubsub: listen to %s: %w", s.sub.Subject, nats.ErrConnectionClosed)
 	case <-ctx.Done():
 	}
-	_ = s.sub.Drain() // fails only when the connection is gone
 	grace := time.AfterFunc(s.cfg.Grace, cancel)
 	defer grace.Stop()
+	s.leave()
 	<-s.ended
 	if left > 0 {
 		s.cfg.Report(Failure{s.sub.Subject, fmt.Errorf("%w: %d left unhandled after Grace (%v)", ErrDropped, left, s.cfg.Grace)})
 	}
 	s.tellDropped()
 	return nil
+}
+
+// leave has what was sent to this subscriber until now handled, and hears no more.
+func (s *Subscriber[T]) leave() {
+	if s.nc.IsConnected() {
+		_ = s.sub.Drain() // fails only when the connection is gone
+		return
+	}
+	// A drain would wait for the server, which sends nothing now.
+	for n, _, err := s.sub.Pending(); n > 0 && err == nil; n, _, err = s.sub.Pending() {
+		time.Sleep(20 * time.Millisecond)
+	}
+	_ = s.sub.Unsubscribe()
 }
 
 // tellDropped reports what was dropped since it last did.

@@ -85,7 +85,11 @@ func (r *Resequencer) Run(ctx context.Context) error {
 	}
 	defer func() {
 		close(leave)
-		consuming.Drain() // hands back what it has fetched ahead
+		if r.js.Conn().IsConnected() {
+			consuming.Drain() // hands back what it has fetched ahead
+		} else {
+			consuming.Stop() // a drain would wait for the server
+		}
 		<-consuming.Closed()
 		for _, l := range r.lines {
 			for _, m := range l.held {

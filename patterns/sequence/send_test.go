@@ -176,3 +176,19 @@ func TestEnds(t *testing.T) {
 		})
 	}
 }
+
+// Told to stop while it is cut off, it does not wait for the server.
+func TestStopCutOff(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		js := s.JetStream("sender")
+		pages(t, js)
+		stop := run(t, s.JetStream("reseq"), sequence.Config{})
+		put(t, js, "a", 3, 1, 3)
+		time.Sleep(time.Second)
+		s.Line("reseq").Down()
+		time.Sleep(time.Second)
+		start := time.Now()
+		require.NoError(t, stop())
+		require.Less(t, time.Since(start), 2*time.Second)
+	})
+}
