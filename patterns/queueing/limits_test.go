@@ -119,6 +119,32 @@ func TestGraceOfMember(t *testing.T) {
 	})
 }
 
+// Told to stop while it is cut off, a Member does what it has, and does not wait for
+// the server.
+func TestStopCutOff(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		m, err := queueing.NewMember(t.Context(), s.Connect("a"), "mail", queueing.Config{InHand: 2})
+		require.NoError(t, err)
+		var l ledger
+		stop := run(t, m, func(_ context.Context, msg *nats.Msg) error {
+			time.Sleep(100 * time.Millisecond)
+			return l.did(msg, 0)
+		})
+		client := s.Connect("client")
+		for i := range 6 {
+			require.NoError(t, queueing.Offer(t.Context(), client, "mail", fmt.Sprint("job-", i), &nats.Msg{}))
+		}
+		require.NoError(t, client.Flush())
+		time.Sleep(time.Millisecond)
+		s.Line("a").Down()
+		time.Sleep(10 * time.Millisecond)
+		start := time.Now()
+		stop()
+		require.InDelta(t, 0.3, time.Since(start).Seconds(), 0.1)
+		require.Len(t, l.count(), 6)
+	})
+}
+
 // A standby has a job only if nobody before it waits for one: because they are
 // busy, or gone.
 func TestStandby(t *testing.T) {

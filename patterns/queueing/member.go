@@ -35,6 +35,7 @@ func Offer(ctx context.Context, nc *nats.Conn, queue, id string, msg *nats.Msg) 
 // members, whether or not it is busy.
 type Member struct {
 	cfg Config
+	nc  *nats.Conn
 	sub *nats.Subscription
 	ran atomic.Bool
 }
@@ -65,7 +66,7 @@ func NewMember(ctx context.Context, nc *nats.Conn, queue string, cfg Config) (*M
 		_ = sub.Unsubscribe() // whatever it says, this sub is of no more use
 		return nil, fmt.Errorf("queueing: join %s: %w", queue, err)
 	}
-	return &Member{cfg: cfg, sub: sub}, nil
+	return &Member{cfg: cfg, nc: nc, sub: sub}, nil
 }
 
 // Run calls handle for each job, cfg.InHand at a time. When ctx ends it takes
@@ -83,7 +84,7 @@ func (m *Member) Run(ctx context.Context, handle Handler) error {
 	defer cancel()
 	defer context.AfterFunc(ctx, func() {
 		time.AfterFunc(m.cfg.Grace, cancel)
-		_ = m.sub.Drain() // fails if there is nothing to take leave of
+		m.leave()
 	})()
 	var hands sync.WaitGroup
 	for range m.cfg.InHand {
@@ -99,6 +100,19 @@ func (m *Member) Run(ctx context.Context, handle Handler) error {
 		return nil
 	}
 	return fmt.Errorf("queueing: group %s: %w", m.sub.Queue, nats.ErrConnectionClosed)
+}
+
+// leave has what was given to this member until now handled, and takes no more.
+func (m *Member) leave() {
+	if m.nc.IsConnected() {
+		_ = m.sub.Drain() // fails if there is nothing to take leave of
+		return
+	}
+	// A drain would wait for the server, which sends nothing now.
+	for n, _, err := m.sub.Pending(); n > 0 && err == nil; n, _, err = m.sub.Pending() {
+		time.Sleep(20 * time.Millisecond)
+	}
+	_ = m.sub.Unsubscribe()
 }
 
 // handle is one hand: it takes job after job until ctx ends or no more come.
