@@ -1,0 +1,2 @@
+// Package backoff x.
+package backoff
