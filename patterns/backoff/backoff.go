@@ -63,7 +63,7 @@ type Config struct {
 	Log     *slog.Logger  // what nobody can be told otherwise; discarded if nil
 
 	MaxAckPending int                   // messages in hand, or in a short wait, of all workers; 1000 if zero
-	MaxWaiting    int                   // messages that wait for a hand, before a Sender refuses; 10000 if zero
+	MaxWaiting    int                   // messages of the queue, before a Sender refuses; 10000 if zero
 	Replicas      int                   // 1 if zero
 	Storage       jetstream.StorageType // file if zero
 	Bind          bool                  // never create, only use what exists

@@ -31,19 +31,19 @@ func (g *gate) room(now time.Time, hands int) (n int, wait time.Duration) {
 	}
 }
 
-// enter lets a try through, or returns how long the message is to wait for that: the
-// breaker asks first, and what it lets through to find out is not a matter of budget.
+// enter lets a try through, or returns how long the message is to wait before it asks
+// again. A retry needs a token even if the breaker has a use for it.
 func (g *gate) enter(now time.Time, try int) (turn int, wait time.Duration, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	state, left := g.breaker.State(now)
-	if state == Closed && try > 1 && !g.budget.Spend(now) {
+	if state, left := g.breaker.State(now); state == Open || g.breaker.probing {
+		return 0, max(left, moment), false
+	}
+	if try > 1 && !g.budget.Spend(now) {
 		return 0, g.policy.Delay(try - 1), false
 	}
-	if turn, ok = g.breaker.Enter(now); ok {
-		return turn, 0, true
-	}
-	return 0, max(left, moment), false
+	turn, ok = g.breaker.Enter(now)
+	return turn, 0, ok
 }
 
 // leave returns until when the breaker is open, if that is new.

@@ -19,7 +19,7 @@ type Sender struct {
 	cfg    Config
 	queue  string
 	js     jetstream.JetStream
-	cons   jetstream.Consumer
+	stream jetstream.Stream
 	credit chan int // one value, and a lock that may be waited for
 }
 
@@ -32,11 +32,11 @@ func NewSender(ctx context.Context, js jetstream.JetStream, queue string, cfg Co
 	if err != nil {
 		return nil, err
 	}
-	_, cons, err := ensure(ctx, js, queue, cfg)
+	stream, _, err := ensure(ctx, js, queue, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("backoff: sender to %s: %w", queue, err)
 	}
-	s := &Sender{cfg: cfg, queue: queue, js: js, cons: cons, credit: make(chan int, 1)}
+	s := &Sender{cfg: cfg, queue: queue, js: js, stream: stream, credit: make(chan int, 1)}
 	s.credit <- 0
 	return s, nil
 }
@@ -88,11 +88,13 @@ func (s *Sender) take(ctx context.Context) error {
 	if left > 0 {
 		return nil
 	}
-	info, err := ask(ctx, s.cons.Info)
+	info, err := ask(ctx, func(ctx context.Context) (*jetstream.StreamInfo, error) {
+		return s.stream.Info(ctx, jetstream.WithSubjectFilter(subject(s.queue, "failed", "*"))) // not the consumer's, which may lag
+	})
 	if err != nil {
 		return err
 	}
-	missing := s.cfg.MaxWaiting - int(info.NumPending) - info.NumAckPending
+	missing := s.cfg.MaxWaiting - int(info.State.Msgs) + len(info.State.Subjects)
 	if missing <= 0 {
 		return ErrFull
 	}
