@@ -3,7 +3,6 @@ package backoff_test
 import (
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -74,23 +73,26 @@ func early(calls []call, p backoff.Policy) (n int) {
 	return n
 }
 
-// unbudgeted counts the retries of one worker for which there was no token.
-func unbudgeted(calls []call, b backoff.Budget) (n int) {
-	tokens, at := float64(b.Burst), time.Duration(0)
-	for _, c := range calls {
-		tokens = min(tokens+(c.at-at).Seconds()/b.Every.Seconds(), float64(b.Burst))
-		at = c.at
-		if c.try > 1 {
-			if tokens < 0.9 {
-				n++
+// unbudgeted counts the retries of one worker for which there was no token: in any
+// stretch of time there are no more than Burst, and those that it earned meanwhile.
+func unbudgeted(calls []call, b backoff.Budget) (most int) {
+	slices.SortFunc(calls, func(a, b call) int { return int(a.at - b.at) })
+	for i, first := range calls {
+		retries, earned := 0.0, float64(b.Burst)
+		for j := i - 4; j < len(calls); j++ { // a success is earned when it ends, which may be after its neighbours begin
+			if j < 0 {
+				continue
 			}
-			tokens = max(tokens-1, 0)
-		}
-		if c.fine {
-			tokens = min(tokens+b.Ratio, float64(b.Burst))
+			if c := calls[j]; c.try > 1 && j >= i {
+				retries++
+				most = max(most, int(retries-earned-(c.at-first.at).Seconds()/b.Every.Seconds()-0.01))
+			}
+			if calls[j].fine {
+				earned += b.Ratio
+			}
 		}
 	}
-	return n
+	return most
 }
 
 // hammered counts the calls of one worker in an outage, beyond those that open its

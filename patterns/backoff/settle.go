@@ -66,14 +66,23 @@ func (w *Worker) settle(ctx context.Context, msg jetstream.Msg, id string, seq u
 	case try >= w.cfg.Tries || errors.Is(err, ErrPoison):
 		w.told("give up", msg, w.giveUp(ctx, msg, id, try, err))
 	case wait < w.cfg.Long:
-		w.told("delay", msg, msg.NakWithDelay(wait))
+		w.told("delay", msg, w.delay(msg, wait))
 	default:
 		if err := w.putAway(ctx, msg, id, seq, try, wait); err != nil {
 			w.told("put away", msg, err)
 			// It holds a slot now; and if it was put away after all, it is back before this.
-			w.told("delay", msg, msg.NakWithDelay(wait+time.Second))
+			w.told("delay", msg, w.delay(msg, wait+time.Second))
 		}
 	}
+}
+
+// delay naks a message, unless the nak would be kept until the line is back: it could
+// arrive when another worker has tried the message, and cut the wait for that short.
+func (w *Worker) delay(msg jetstream.Msg, wait time.Duration) error {
+	if !w.js.Conn().IsConnected() {
+		return nats.ErrDisconnected
+	}
+	return msg.NakWithDelay(wait)
 }
 
 // putAway has the stream keep a message for a while and then put it in again, with
