@@ -1,0 +1,152 @@
+package backoff_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/natspatterns/catalog/internal/natstest"
+	"github.com/natspatterns/catalog/internal/ratio"
+	"github.com/natspatterns/catalog/patterns/backoff"
+)
+
+var data = make([]byte, 100)
+
+// full is a fresh server with n messages in a queue.
+func full(b *testing.B, n int) (js jetstream.JetStream, stop func()) {
+	b.Helper()
+	s := natstest.Start(b)
+	js = s.JetStream("bench")
+	require.NoError(b, backoff.Provision(b.Context(), js, "bench", backoff.Config{}))
+	for i := range n {
+		_, err := js.PublishAsync(fmt.Sprint("backoff.bench.do.", i), data)
+		require.NoError(b, err)
+	}
+	<-js.PublishAsyncComplete()
+	return js, s.Stop
+}
+
+// drained times how long it takes until n messages have been handled.
+func drained(b *testing.B, n int, run func(ctx context.Context, js jetstream.JetStream, did func())) time.Duration {
+	js, stop := full(b, n)
+	defer stop()
+	ctx, cancel := context.WithCancel(b.Context())
+	var left atomic.Int64
+	left.Store(int64(n))
+	var took time.Duration
+	start := time.Now()
+	run(ctx, js, func() {
+		if left.Add(-1) == 0 {
+			took = time.Since(start)
+			cancel()
+		}
+	})
+	return took
+}
+
+// The work: eight goroutines handle stored messages, each within a context that ends,
+// and ack them; as many are asked for as there are goroutines without one.
+func BenchmarkWorker(b *testing.B) {
+	const n = 4_000
+	ratio.Bar{Pattern: "backoff", Metric: "Run, beside Fetch, eight goroutines and Ack", AtLeast: 0.9, Pairs: 21}.Compare(b,
+		func(b *testing.B) time.Duration {
+			return drained(b, n, func(ctx context.Context, js jetstream.JetStream, did func()) {
+				cons, err := js.Consumer(ctx, "BACKOFF_bench", "workers")
+				require.NoError(b, err)
+				free, ready := make(chan struct{}, 8), make(chan jetstream.Msg, 8)
+				var hands sync.WaitGroup
+				for range 8 {
+					free <- struct{}{}
+					hands.Go(func() {
+						for msg := range ready {
+							_, cancel := context.WithTimeout(ctx, 10*time.Second)
+							did()
+							assert.NoError(b, msg.Ack())
+							cancel()
+							free <- struct{}{}
+						}
+					})
+				}
+				for ctx.Err() == nil {
+					<-free
+					want := 1
+					for len(free) > 0 {
+						<-free
+						want++
+					}
+					batch, err := cons.Fetch(want, jetstream.FetchMaxWait(time.Second))
+					require.NoError(b, err)
+					for msg := range batch.Messages() {
+						ready <- msg
+						want--
+					}
+					for range want {
+						free <- struct{}{}
+					}
+				}
+				close(ready)
+				hands.Wait()
+			})
+		},
+		func(b *testing.B) time.Duration {
+			return drained(b, n, func(ctx context.Context, js jetstream.JetStream, did func()) {
+				w, err := backoff.NewWorker(ctx, js, "bench", backoff.Config{})
+				require.NoError(b, err)
+				require.NoError(b, w.Run(ctx, func(context.Context, backoff.Message) error { did(); return nil }))
+			})
+		})
+}
+
+// The work: messages of 100 bytes are stored under their ids, one by one.
+func BenchmarkSend(b *testing.B) {
+	const n = 2_000
+	ratio.Bar{Pattern: "backoff", Metric: "Send, beside PublishMsg", AtLeast: 0.9, Pairs: 21}.Compare(b,
+		func(b *testing.B) time.Duration {
+			js, stop := full(b, 0)
+			defer stop()
+			start := time.Now()
+			for i := range n {
+				id := fmt.Sprint(i)
+				_, err := js.PublishMsg(b.Context(), &nats.Msg{Subject: "backoff.bench.do." + id, Data: data}, jetstream.WithMsgID(id))
+				require.NoError(b, err)
+			}
+			return time.Since(start)
+		},
+		func(b *testing.B) time.Duration {
+			js, stop := full(b, 0)
+			defer stop()
+			sender, err := backoff.NewSender(b.Context(), js, "bench", backoff.Config{})
+			require.NoError(b, err)
+			start := time.Now()
+			for i := range n {
+				require.NoError(b, sender.Send(b.Context(), fmt.Sprint(i), &nats.Msg{Data: data}))
+			}
+			return time.Since(start)
+		})
+}
+
+// What a wait costs before it begins, in microseconds: kept by the consumer, and by
+// the stream. There is no bar, as only the second holds no slot.
+func BenchmarkWait(b *testing.B) {
+	if b.N > 1 {
+		return
+	}
+	const n = 2_000
+	for what, wait := range map[string]time.Duration{"a short wait, a nak with a delay": 2 * time.Minute, "a long wait, a schedule": 3 * time.Minute} {
+		took := drained(b, n, func(ctx context.Context, js jetstream.JetStream, did func()) {
+			cfg := backoff.Config{Policy: backoff.Policy{First: wait, Ceiling: wait}, Long: 150 * time.Second, Breaker: open, Hands: 1, Bind: true}
+			w, err := backoff.NewWorker(ctx, js, "bench", cfg)
+			require.NoError(b, err)
+			require.NoError(b, w.Run(ctx, func(context.Context, backoff.Message) error { did(); return errDown }))
+		})
+		ratio.Report(b, "backoff", what, fmt.Sprintf("%.1fus", took.Seconds()*1e6/n), "price", true)
+	}
+}
