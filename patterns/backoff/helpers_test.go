@@ -40,7 +40,8 @@ type call struct {
 
 func (c call) String() string { return fmt.Sprintf("%v %s try %d", c.at, c.id, c.try) }
 
-// bank is a dependency that counts its calls. It fails when down says so.
+// bank is a dependency that counts its calls. It fails when down says so; lint:bubble, in
+// which it sleeps.
 type bank struct {
 	mu    sync.Mutex
 	start time.Time

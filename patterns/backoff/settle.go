@@ -37,7 +37,7 @@ func (w *Worker) do(ctx context.Context, msg jetstream.Msg, handle Handler) {
 		}
 	}
 	if try > w.cfg.Tries {
-		w.told("give up", msg, w.giveUp(work, msg, id, w.cfg.Tries, errLost))
+		w.told("give up", msg, w.giveUp(work, msg, id, meta.Sequence.Stream, w.cfg.Tries, errLost))
 		return
 	}
 	turn, wait, ok := 0, time.Duration(0), ctx.Err() == nil
@@ -64,7 +64,7 @@ func (w *Worker) settle(ctx context.Context, msg jetstream.Msg, id string, seq u
 	case err == nil:
 		w.told("ack", msg, msg.Ack())
 	case try >= w.cfg.Tries || errors.Is(err, ErrPoison):
-		w.told("give up", msg, w.giveUp(ctx, msg, id, try, err))
+		w.told("give up", msg, w.giveUp(ctx, msg, id, seq, try, err))
 	case wait < w.cfg.Long:
 		w.told("delay", msg, w.delay(msg, wait))
 	default:
@@ -93,7 +93,7 @@ func (w *Worker) putAway(ctx context.Context, msg jetstream.Msg, id string, seq 
 	m.Header.Set(headerOf, strconv.FormatUint(seq, 10))
 	m.Header.Set("Nats-Schedule", "@at "+time.Now().Add(wait).UTC().Format(time.RFC3339Nano)) // WithScheduleAt cuts to the second, which is early
 	m.Header.Set("Nats-Schedule-Target", msg.Subject())
-	if _, err := w.js.PublishMsg(ctx, m); err != nil {
+	if err := w.store(ctx, m, msg, seq); err != nil {
 		return err
 	}
 	return msg.Ack()
@@ -110,15 +110,25 @@ func (w *Worker) isAway(ctx context.Context, id string, seq uint64) (bool, error
 }
 
 // giveUp stores a message with its reason, and only then takes it from the queue.
-func (w *Worker) giveUp(ctx context.Context, msg jetstream.Msg, id string, tries int, reason error) error {
+func (w *Worker) giveUp(ctx context.Context, msg jetstream.Msg, id string, seq uint64, tries int, reason error) error {
 	m := w.copy(msg, "failed", id, tries)
 	why := strings.ToValidUTF8(fmt.Sprintf("%.200s", reason), "")
 	m.Header.Set(HeaderReason, strings.NewReplacer("\r", " ", "\n", " ").Replace(why))
-	if _, err := w.js.PublishMsg(ctx, m); err != nil {
+	if err := w.store(ctx, m, msg, seq); err != nil {
 		return err
 	}
 	w.cfg.Log.Error("backoff: a message is given up", "queue", w.queue, "id", id, "tries", tries, "err", reason)
 	return msg.TermWithReason(m.Header.Get(HeaderReason))
+}
+
+// store stores what a message becomes, on condition that the message is still there:
+// a worker that was cut off may be late, and another may have done it.
+func (w *Worker) store(ctx context.Context, m *nats.Msg, msg jetstream.Msg, seq uint64) error {
+	if !w.js.Conn().IsConnected() {
+		return nats.ErrDisconnected // or else it would be sent when the line is back, whatever we say here
+	}
+	_, err := w.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequenceForSubject(seq, msg.Subject()))
+	return err
 }
 
 func (w *Worker) copy(msg jetstream.Msg, what, id string, tries int) *nats.Msg {

@@ -169,3 +169,28 @@ func TestMessage(t *testing.T) {
 		require.Equal(t, 3, tries, "it is a message anew")
 	})
 }
+
+// A short wait may be cut by up to a second if the server restarts: it stores when a
+// message was delivered, and so when a nak has it come again, in whole seconds.
+func TestRestartIsEarly(t *testing.T) {
+	earliest := time.Hour
+	for _, into := range []time.Duration{0, 200, 400, 600, 800} {
+		natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+			js := s.JetStream("worker")
+			cfg := backoff.Config{Policy: backoff.Policy{First: 4 * time.Second, Ceiling: time.Hour}}
+			time.Sleep(into * time.Millisecond)
+			b := newBank(0, until(time.Second))
+			start(t, js, cfg, b.book)
+			send(t, js, cfg, "pay-1")
+			time.Sleep(time.Second)
+			s.Stop()
+			require.NoError(t, s.Start())
+			time.Sleep(time.Minute)
+			calls := b.all()
+			require.Len(t, calls, 2)
+			earliest = min(earliest, calls[1].at)
+		})
+	}
+	require.Less(t, earliest, 4*time.Second)
+	require.Greater(t, earliest, 3*time.Second)
+}

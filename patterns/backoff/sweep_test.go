@@ -63,6 +63,7 @@ func history(t *testing.T, seed uint64, run role) (o outcome) {
 			return hopeless(id) || at >= outage.from && at < outage.to
 		}
 		begin := time.Now()
+		var restarts []time.Duration
 		var banks []*bank
 		var all sync.WaitGroup
 		spawn := func() (name string, die func()) {
@@ -115,6 +116,7 @@ func history(t *testing.T, seed uint64, run role) (o outcome) {
 				die[i]()
 				names[i], die[i] = spawn()
 			case 4:
+				restarts = append(restarts, time.Since(begin))
 				s.Stop()
 				time.Sleep(within(3 * time.Second))
 				require.NoError(t, s.Start())
@@ -128,7 +130,7 @@ func history(t *testing.T, seed uint64, run role) (o outcome) {
 		die[0]()
 		die[1]()
 		all.Wait()
-		o = judge(t, shop, banks, outage)
+		o = judge(t, shop, banks, outage, restarts)
 	})
 	return o
 }
