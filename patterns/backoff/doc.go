@@ -27,9 +27,12 @@
 //   - Each message is done at least once, or given up and kept after exactly Tries tries, or at
 //     once if it is poison (TestSweep, TestRetry, TestPoison). A worker that dies has had its try
 //     (TestDeath), one that is told to stop, not (TestStop).
-//   - Tries are at least Policy.Least apart, at most a quarter second more than Policy.Most plus
-//     what the breaker and the budget add (TestPolicy, TestRetry). If a worker is cut off or dies
-//     within a try, AckWait, twice Timeout, may take the place of a longer wait (TestSweep, TestDeath).
+//   - Tries are at least Policy.Least apart (TestPolicy, TestRetry, TestSweep), but for this: after
+//     a death, AckWait, twice Timeout, takes the place of a longer wait (TestDeath), and a restart of
+//     the server may cut up to a second off a short one (TestRestartIsEarly). A worker that is cut
+//     off and comes back late puts nothing away that another has done, but its nak, if it was on
+//     the way, may have a message come again early. How long at most is not promised: the breaker,
+//     the budget and a want of hands add to it (TestBreaker, TestBudget).
 //   - A worker makes no more retries than its budget has tokens (TestBudget, TestSweep), and while
 //     its breaker is open it makes no call, then one (TestBreaker, TestBreakerStates). What waits for
 //     either spends no try. What hangs is a failure (TestTimeout).

@@ -18,7 +18,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/backoff"
 )
 
-var histories = flag.Uint64("histories", 6, "fault histories to go through")
+var histories = flag.Uint64("histories", 3, "fault histories to go through")
 
 // swept is what the sweep holds workers to. No wait is longer than AckWait, 4s, which
 // is all that is promised of a message whose worker died.
@@ -126,7 +126,7 @@ func history(t *testing.T, seed uint64, run role) (o outcome) {
 			s.Line(name).Delay(0)
 		}
 		sending.Wait()
-		time.Sleep(5 * time.Minute) // what is under way comes to its end
+		time.Sleep(time.Minute) // what is under way comes to its end
 		die[0]()
 		die[1]()
 		all.Wait()

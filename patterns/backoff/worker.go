@@ -115,7 +115,7 @@ func (w *Worker) room(ctx context.Context) (n int) {
 // take asks for n messages, and gives them to as many hands: none waits in a buffer
 // here, with its time running.
 func (w *Worker) take(ctx context.Context, n int) error {
-	batch, err := w.cons.Fetch(n, jetstream.FetchMaxWait(time.Second))
+	batch, err := w.cons.Fetch(n, jetstream.FetchMaxWait(time.Second/2))
 	if err == nil {
 		for msg := range batch.Messages() {
 			w.ready <- msg
