@@ -52,8 +52,8 @@ func TestBreaker(t *testing.T) {
 	}
 }
 
-// A dependency that can take ten calls a second, and fails the rest, is sent a
-// hundred messages at once. Retries that are held to a budget let it recover; those
+// A dependency that can take ten calls a second, and fails the rest, is sent
+// sixty messages at once. Retries that are held to a budget let it recover; those
 // that are not cost it far more calls that it cannot take.
 func TestBudget(t *testing.T) {
 	run := func(t *testing.T, budget backoff.Budget) (calls, refused, unpaid int) {
@@ -61,7 +61,7 @@ func TestBudget(t *testing.T) {
 			js := s.JetStream("worker")
 			cfg := backoff.Config{Policy: backoff.Policy{First: 200 * time.Millisecond, Ceiling: 400 * time.Millisecond, Jitter: 0.5},
 				Tries: 1000, Breaker: open, Budget: budget, Hands: 4}
-			send(t, js, cfg, numbered(1, 100)...)
+			send(t, js, cfg, numbered(1, 60)...)
 			served := map[time.Duration]int{}
 			b := newBank(0, nil)
 			b.takes = 10 * time.Millisecond
@@ -80,7 +80,7 @@ func TestBudget(t *testing.T) {
 					refused++
 				}
 			}
-			require.Equal(t, 100, calls-refused)
+			require.Equal(t, 60, calls-refused)
 			unpaid = unbudgeted(b.all(), backoff.Budget{Ratio: 0.1, Burst: 10, Every: 200 * time.Millisecond})
 		})
 		return calls, refused, unpaid
