@@ -3,10 +3,12 @@ package backoff_test
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/natspatterns/catalog/internal/natstest"
@@ -149,16 +151,15 @@ func TestMessage(t *testing.T) {
 		for range 2 {
 			require.NoError(t, sender.Send(t.Context(), "pay-1", &nats.Msg{Data: []byte("of pay-1"), Header: nats.Header{"Order": {"7"}}}))
 		}
-		tries := 0
+		var tries atomic.Int64
 		start(t, js, cfg, func(_ context.Context, msg backoff.Message) error {
-			tries++
-			require.Equal(t, "of pay-1", string(msg.Data))
-			require.Equal(t, "7", msg.Header.Get("Order"))
-			require.Equal(t, tries, msg.Try)
+			assert.Equal(t, "of pay-1", string(msg.Data))
+			assert.Equal(t, "7", msg.Header.Get("Order"))
+			assert.EqualValues(t, tries.Add(1), msg.Try)
 			return errDown
 		})
 		time.Sleep(time.Minute)
-		require.Equal(t, 3, tries)
+		require.EqualValues(t, 3, tries.Load())
 		st, _ := stream(t, js)
 		m, err := st.GetLastMsgForSubject(t.Context(), "backoff.bank.failed.pay-1")
 		require.NoError(t, err)
@@ -170,9 +171,9 @@ func TestMessage(t *testing.T) {
 		require.Equal(t, nats.Header{"Order": {"7"}, backoff.HeaderTries: {"3"}, backoff.HeaderReason: {errDown.Error()}}, m.Header)
 		time.Sleep(2 * time.Minute)
 		require.NoError(t, sender.Send(t.Context(), "pay-1", &nats.Msg{Data: []byte("of pay-1"), Header: nats.Header{"Order": {"7"}}}))
-		tries = 0
+		tries.Store(0)
 		time.Sleep(time.Minute)
-		require.Equal(t, 3, tries, "it is a message anew")
+		require.EqualValues(t, 3, tries.Load(), "it is a message anew")
 	})
 }
 
