@@ -3,6 +3,7 @@ package backoff_test
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,15 +41,15 @@ func TestRetry(t *testing.T) {
 func TestPoison(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		js := s.JetStream("worker")
-		calls := 0
+		var calls atomic.Int64
 		cfg := backoff.Config{Hands: 1}
 		start(t, js, cfg, func(context.Context, backoff.Message) error {
-			calls++
+			calls.Add(1)
 			return fmt.Errorf("%w: no such account\r\nX: y", backoff.ErrPoison)
 		})
 		send(t, js, cfg, numbered(1, 20)...)
 		time.Sleep(time.Minute)
-		require.Equal(t, 20, calls)
+		require.EqualValues(t, 20, calls.Load())
 		tries, reason := failed(t, js, "pay-20")
 		require.Equal(t, 1, tries)
 		require.Equal(t, "backoff: poison: no such account  X: y", reason)

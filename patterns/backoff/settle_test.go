@@ -84,11 +84,11 @@ func TestTimeout(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		js := s.JetStream("worker")
 		cfg := backoff.Config{Timeout: time.Second, Hands: 1, Breaker: backoff.Breaker{Failures: 2, Wait: backoff.Policy{First: time.Hour, Ceiling: time.Hour}}}
-		calls := 0
-		start(t, js, cfg, func(ctx context.Context, _ backoff.Message) error { calls++; <-ctx.Done(); return ctx.Err() })
+		var calls atomic.Int64
+		start(t, js, cfg, func(ctx context.Context, _ backoff.Message) error { calls.Add(1); <-ctx.Done(); return ctx.Err() })
 		send(t, js, cfg, numbered(1, 10)...)
 		time.Sleep(30 * time.Minute)
-		require.Equal(t, 2, calls)
+		require.EqualValues(t, 2, calls.Load())
 	})
 }
 
