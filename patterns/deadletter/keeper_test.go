@@ -1,0 +1,256 @@
+package deadletter_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/natspatterns/catalog/internal/natstest"
+	"github.com/natspatterns/catalog/patterns/deadletter"
+)
+
+// keep runs a keeper on a connection of its own, until stop.
+func (s *scene) keep(name string) (stop func()) {
+	s.t.Helper()
+	k, err := deadletter.NewKeeper(s.t.Context(), s.JetStream(name), "orders", "ORDERS", deadletter.Config{})
+	require.NoError(s.t, err)
+	ctx, cancel := context.WithCancel(s.t.Context())
+	ended := make(chan error)
+	go func() { ended <- k.Run(ctx) }()
+	return func() {
+		s.t.Helper()
+		cancel()
+		require.NoError(s.t, <-ended)
+	}
+}
+
+// byItself is a worker of somebody else's: it naks what fails until the consumer's
+// MaxDeliver, and terminates poison.
+func (s *scene) byItself(cons jetstream.Consumer) (stop func()) {
+	s.t.Helper()
+	run, err := cons.Consume(func(msg jetstream.Msg) {
+		var err error
+		switch what := string(msg.Data()); what {
+		case "fails":
+			err = msg.NakWithDelay(time.Second)
+		case "poison":
+			err = msg.TermWithReason("no such article")
+		default:
+			s.note("handles %s", what)
+			err = msg.Ack()
+		}
+		if err != nil {
+			s.note("%v", err)
+		}
+	})
+	require.NoError(s.t, err)
+	return func() {
+		run.Stop()
+		<-run.Closed()
+	}
+}
+
+// gatherer is the twin: it subscribes to the advisories, and gets the message then.
+func (s *scene) gatherer(got func(data []byte)) (stop func()) {
+	nc := s.Connect("gatherer")
+	var subs []*nats.Subscription
+	for _, what := range []string{"MAX_DELIVERIES", "MSG_TERMINATED"} {
+		sub, err := nc.Subscribe("$JS.EVENT.ADVISORY.CONSUMER."+what+".ORDERS.*", func(m *nats.Msg) {
+			var a struct {
+				Seq uint64 `json:"stream_seq"`
+			}
+			if json.Unmarshal(m.Data, &a) != nil {
+				return
+			}
+			orders, err := s.js.Stream(context.Background(), "ORDERS")
+			if err != nil {
+				return
+			}
+			if raw, err := orders.GetMsg(context.Background(), a.Seq); err == nil {
+				got(raw.Data)
+			}
+		})
+		require.NoError(s.t, err)
+		subs = append(subs, sub)
+	}
+	require.NoError(s.t, nc.Flush())
+	return func() {
+		for _, sub := range subs {
+			require.NoError(s.t, sub.Unsubscribe())
+		}
+		time.Sleep(time.Second)
+	}
+}
+
+const lost = "not known: the consumer's MaxDeliver is reached"
+
+// A keeper that is down while ten messages are given up has them all when it is up
+// again, with their bodies but where a Term removed them. One that merely
+// subscribes to the advisories has lost the ten.
+func TestKeeper(t *testing.T) {
+	for _, how := range retentions {
+		t.Run(how.String(), func(t *testing.T) {
+			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+				sc := newScene(t, s, how, deadletter.Config{})
+				sc.keep("keeper-1")() // down, once what it needs is there
+				gathered := 0
+				sc.gatherer(func([]byte) { gathered++ })()
+				defer sc.byItself(sc.consumer("packing", 3))()
+				var want []string
+				for i := range 5 {
+					sc.send("fails", "poison")
+					want = append(want, fmt.Sprintf("ORDERS %d of packing: terminated after 1: no such article", 2*i+2))
+					want = append(want, fmt.Sprintf("ORDERS %d of packing: exhausted after 3: %s", 2*i+1, lost))
+				}
+				time.Sleep(time.Minute)
+				require.Empty(t, sc.letters())
+				s.Stop()
+				require.NoError(t, s.Start())
+				time.Sleep(3 * time.Second)
+				defer sc.gatherer(func([]byte) { gathered++ })()
+				defer sc.keep("keeper-2")()
+				time.Sleep(time.Minute)
+				require.ElementsMatch(t, want, sc.letters())
+				require.Zero(t, gathered, "10 of 10 are lost")
+
+				gone := 0
+				for l, err := range sc.ch.All(t.Context()) {
+					require.NoError(t, err)
+					err := sc.ch.Requeue(t.Context(), l.ID, nil)
+					if l.Gone {
+						gone++
+						require.ErrorIs(t, err, deadletter.ErrGone)
+						require.NoError(t, sc.ch.Requeue(t.Context(), l.ID, func(msg *nats.Msg) error {
+							msg.Subject, msg.Data = "orders.new", []byte("remembered")
+							return nil
+						}))
+						continue
+					}
+					require.NoError(t, err)
+					require.Equal(t, map[deadletter.Reason]string{deadletter.Exhausted: "fails", deadletter.Terminated: "poison"}[l.Reason], string(l.Msg.Data))
+				}
+				require.Equal(t, map[jetstream.RetentionPolicy]int{jetstream.LimitsPolicy: 0, jetstream.InterestPolicy: 5, jetstream.WorkQueuePolicy: 5}[how], gone)
+				time.Sleep(time.Minute)
+				require.Equal(t, gone, count(sc.noted(), "handles remembered"))
+				require.Len(t, sc.letters(), 10-gone, "requeued without a fix, they are given up again")
+			})
+		})
+	}
+}
+
+// Without a keeper, a work queue holds what is past its MaxDeliver for ever. One that
+// was never told finds it there, and only what was given up.
+func TestReconcile(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		sc := newScene(t, s, jetstream.WorkQueuePolicy, deadletter.Config{})
+		cons := sc.consumer("packing", 3)
+		stop := sc.byItself(cons)
+		defer func() { stop() }()
+		for range 5 {
+			sc.send("fails", "easy")
+		}
+		time.Sleep(time.Minute)
+		stop()
+		s.Stop()
+		require.NoError(t, s.Start())
+		time.Sleep(3 * time.Second)
+		sc.send("slow")
+		batch, err := cons.Fetch(10, jetstream.FetchMaxWait(time.Second))
+		require.NoError(t, err)
+		slow := <-batch.Messages()
+		require.Equal(t, "slow", string(slow.Data()))
+		for range batch.Messages() {
+			require.Fail(t, "what is past MaxDeliver is not delivered any more")
+		}
+		orders, err := sc.js.Stream(t.Context(), "ORDERS")
+		require.NoError(t, err)
+		require.EqualValues(t, 6, orders.CachedInfo().State.Msgs, "5 of 5 are stuck, and one is in hand")
+
+		defer sc.keep("keeper")()
+		for range 30 { // as long as one is in hand, it cannot be told
+			time.Sleep(time.Second)
+			require.NoError(t, slow.InProgress())
+		}
+		require.Empty(t, sc.letters())
+		require.NoError(t, slow.Ack())
+		sc.send("waiting")
+		time.Sleep(time.Minute)
+		require.Len(t, sc.letters(), 5)
+		require.Contains(t, sc.letters()[0], "ORDERS 1 of packing: exhausted after 3: not known: found in the queue")
+		info, err := orders.Info(t.Context())
+		require.NoError(t, err)
+		require.EqualValues(t, 1, info.State.Msgs, "what waits to be delivered stays")
+		stop = sc.byItself(cons)
+		sc.requeueAll("mended")
+		time.Sleep(time.Minute)
+		require.Equal(t, 5, count(sc.noted(), "handles mended"))
+	})
+}
+
+// A stream that was deleted and made anew gives the sequences again: what they name
+// now is neither taken for what was given up, nor for what is kept already.
+func TestSecondLife(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		sc := newScene(t, s, jetstream.WorkQueuePolicy, deadletter.Config{})
+		sc.keep("keeper-1")()
+		stop := sc.byItself(sc.consumer("packing", 1))
+		sc.send("fails") // an advisory that nobody sees to yet
+		time.Sleep(5 * time.Second)
+		stop()
+		again := func(maxDeliver int) jetstream.Consumer {
+			require.NoError(t, sc.js.DeleteStream(t.Context(), "ORDERS"))
+			sc.stream(jetstream.WorkQueuePolicy)
+			return sc.consumer("packing", maxDeliver)
+		}
+		cons := again(0)
+		sc.send("healthy")
+		stop = sc.keep("keeper-2")
+		time.Sleep(time.Minute)
+		require.Equal(t, []string{"ORDERS 1 of packing: exhausted after 1: " + lost}, sc.letters())
+		require.True(t, sc.first().Gone)
+		stop()
+		defer sc.byItself(cons)()
+		time.Sleep(time.Minute)
+		require.Equal(t, 1, count(sc.noted(), "handles healthy"))
+
+		for range 2 {
+			again(0)
+			stop := sc.work(fmt.Sprint("worker-", time.Now().UnixNano()), "packing", sc.handle("packing"), deadletter.Config{})
+			sc.send("poison")
+			time.Sleep(time.Minute)
+			stop()
+		}
+		require.Len(t, sc.letters(), 3)
+	})
+}
+
+// A keeper whose advisories are deleted, or whose connection is closed, says so.
+func TestKeeperEnds(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		sc := newScene(t, s, jetstream.WorkQueuePolicy, deadletter.Config{})
+		for i, end := range []func(js jetstream.JetStream) error{
+			func(js jetstream.JetStream) error { return js.DeleteStream(t.Context(), "ADVISORIES_ORDERS") },
+			func(js jetstream.JetStream) error { js.Conn().Close(); return nil },
+		} {
+			js := s.JetStream(fmt.Sprint("keeper-", i))
+			k, err := deadletter.NewKeeper(t.Context(), js, "orders", "ORDERS", deadletter.Config{})
+			require.NoError(t, err)
+			ended := make(chan error)
+			go func() { ended <- k.Run(t.Context()) }()
+			time.Sleep(time.Minute)
+			require.NoError(t, end(js))
+			err = <-ended
+			require.ErrorContains(t, err, "deadletter: keeper of ORDERS: ")
+			require.ErrorIs(t, k.Run(t.Context()), deadletter.ErrTwice)
+			require.True(t, errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, nats.ErrConnectionClosed), "%v", err)
+		}
+		_ = sc
+	})
+}
