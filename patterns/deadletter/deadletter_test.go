@@ -62,7 +62,7 @@ func TestGuard(t *testing.T) {
 				sc := newScene(t, s, jetstream.WorkQueuePolicy, deadletter.Config{})
 				defer sc.work("worker", "packing", sc.handle("packing"), c.cfg)()
 				sc.send(c.body)
-				time.Sleep(time.Hour)
+				time.Sleep(time.Minute)
 				require.Equal(t, c.want, sc.noted())
 				want := []string{}
 				if c.letter != "" {
@@ -113,10 +113,10 @@ func TestChannelDown(t *testing.T) {
 				defer sc.work("worker", "packing", sc.handle("packing"), cfg)()
 				require.NoError(t, sc.js.DeleteStream(t.Context(), "DEAD_orders"))
 				sc.send("poison", "fails", "easy")
-				time.Sleep(10 * time.Minute)
+				time.Sleep(2 * time.Minute)
 				_, err := deadletter.NewChannel(t.Context(), sc.js, "orders", cfg)
 				require.NoError(t, err)
-				time.Sleep(10 * time.Minute)
+				time.Sleep(2 * time.Minute)
 				got := sc.letters()
 				require.Len(t, got, 2)
 				require.Contains(t, got[0]+got[1], "ORDERS 1 of packing")

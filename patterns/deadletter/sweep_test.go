@@ -1,0 +1,206 @@
+package deadletter_test
+
+import (
+	"cmp"
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/natspatterns/catalog/internal/natstest"
+	"github.com/natspatterns/catalog/patterns/deadletter"
+)
+
+var histories = flag.Uint64("histories", 6, "fault histories to go through")
+
+const messages, deaths = 20, 7
+
+// a life of a process does its part until stop; strike kills it, if that is its lot.
+type life func(sc *scene, js jetstream.JetStream, strike func(point, body string) bool) (stop func(), err error)
+
+// form is a way to have dead letters: what works, and what keeps; and the bodies kept.
+type form struct {
+	maxDeliver int
+	lives      map[string]life
+	kept       func(sc *scene) map[string]int
+}
+
+// history sends twenty messages, eight of which cannot be handled, while processes
+// die where it hurts and are replaced, lines are cut and the server restarts. It
+// returns what is amiss when all is calm; and then, if again, when an operator who
+// dies as well has requeued all that was kept.
+func history(t *testing.T, seed uint64, f form, again bool) (amiss []string) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		sc := newScene(t, s, retentions[seed%3], deadletter.Config{})
+		sc.consumer("packing", f.maxDeliver)
+		chance := rand.New(rand.NewPCG(seed, 2))
+		ctx, stop := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		var mu sync.Mutex // guards what follows, and is held for no time
+		var died []string
+		alive, doomed := map[string]string{}, map[string]string{}
+		points := []string{"effect", "before", "after", "operator before", "operator after", ""}
+		bodies := make([]string, messages)
+		for i := range bodies {
+			bodies[i] = fmt.Sprint([]string{"poison", "fails", "easy", "easy", "easy"}[i%5], "-", i)
+			doomed[bodies[i]] = points[chance.IntN(len(points))]
+		}
+		strikes := func(point, body string) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			hit := point != "" && doomed[body] == point && (len(died) < deaths || strings.HasPrefix(point, "operator"))
+			if hit {
+				delete(doomed, body)
+				died = append(died, body)
+			}
+			return hit
+		}
+		for role, live := range f.lives {
+			conns := make([]jetstream.JetStream, deaths+1)
+			for i := range conns {
+				conns[i] = s.JetStream(fmt.Sprint(role, "-", i))
+			}
+			all.Go(func() {
+				for born := 0; ctx.Err() == nil; born++ {
+					name, died := fmt.Sprint(role, "-", born), make(chan struct{})
+					mu.Lock()
+					alive[role] = name
+					mu.Unlock()
+					var once sync.Once
+					end, err := live(sc, conns[born], func(point, body string) bool {
+						hit := strikes(point, body)
+						if hit {
+							s.Line(name).Down()
+							once.Do(func() { close(died) })
+						}
+						return hit
+					})
+					if err != nil {
+						born--
+						time.Sleep(500 * time.Millisecond)
+						continue
+					}
+					select {
+					case <-died:
+					case <-ctx.Done():
+					}
+					end()
+				}
+			})
+		}
+		all.Go(func() {
+			for i, body := range bodies {
+				for err := errStruck; err != nil && !strings.Contains(err.Error(), "wrong last sequence"); time.Sleep(200 * time.Millisecond) {
+					try, done := context.WithTimeout(ctx, time.Second)
+					_, err = sc.js.Publish(try, "orders.new", []byte(body), jetstream.WithExpectLastSequence(uint64(i)))
+					done()
+				}
+			}
+		})
+		faults := func(n int) {
+			for range n {
+				time.Sleep(time.Duration(chance.IntN(1500)) * time.Millisecond)
+				mu.Lock()
+				who := alive[[]string{"worker", "keeper"}[chance.IntN(2)]]
+				mu.Unlock()
+				switch chance.IntN(4) {
+				case 0, 1:
+					s.Line(cmp.Or(who, "client")).Cut()
+				case 2:
+					s.Line("client").Cut()
+				case 3:
+					s.Stop()
+					time.Sleep(time.Duration(chance.IntN(2000)) * time.Millisecond)
+					require.NoError(t, s.Start())
+				}
+			}
+		}
+		faults(5)
+		time.Sleep(90 * time.Second)
+		handled, kept := sc.handledBodies(), f.kept(sc)
+		for _, body := range bodies {
+			h, k := handled[body], kept[body]
+			if strings.HasPrefix(body, "easy") != (h > 0) || strings.HasPrefix(body, "easy") != (k == 0) || k > 1 {
+				amiss = append(amiss, fmt.Sprintf("seed %d: %s is handled %d times, and %d times a letter", seed, body, h, k))
+			}
+		}
+		if again && len(amiss) == 0 {
+			amiss = sc.operate(seed, bodies, strikes, func() { faults(1) })
+		}
+		stop()
+		all.Wait()
+	})
+	return amiss
+}
+
+// operate is the operator's day: until there are no letters left, they are requeued.
+func (s *scene) operate(seed uint64, bodies []string, strikes func(point, body string) bool, faults func()) (amiss []string) {
+	died := map[string]int{}
+	for range 5 {
+		for l, err := range s.ch.All(s.t.Context()) {
+			if err != nil {
+				break // it will be tried again
+			}
+			body := bodies[l.Sequence-1]
+			strike := func(point string, _ *nats.Msg) bool {
+				hit := strikes("operator "+point, body)
+				if hit {
+					died[body]++
+				}
+				return hit
+			}
+			ch, err := deadletter.NewChannel(s.t.Context(), flaky{s.js, strike}, "orders", deadletter.Config{})
+			if err == nil {
+				err = ch.Requeue(s.t.Context(), l.ID, func(msg *nats.Msg) error {
+					msg.Subject, msg.Data = "orders.new", []byte("mended-"+body)
+					return nil
+				})
+			}
+			if err != nil {
+				s.note("operator: %v", err)
+			}
+		}
+		faults()
+		time.Sleep(5 * time.Second)
+	}
+	time.Sleep(10 * time.Second)
+	if left := s.letters(); len(left) > 0 {
+		amiss = append(amiss, fmt.Sprintf("seed %d: letters are left: %v", seed, left))
+	}
+	handled := s.handledBodies()
+	for _, body := range bodies {
+		if n := handled["mended-"+body]; !strings.HasPrefix(body, "easy") && n == 0 {
+			amiss = append(amiss, fmt.Sprintf("seed %d: %s is lost on the way back", seed, body))
+		}
+	}
+	return amiss
+}
+
+func (s *scene) handledBodies() map[string]int {
+	times := map[string]int{}
+	for _, note := range s.noted() {
+		if _, body, ok := strings.Cut(note, " handles "); ok {
+			times[body]++
+		}
+	}
+	return times
+}
+
+// letterBodies counts the letters of each message that was sent.
+func letterBodies(sc *scene) map[string]int {
+	kept := map[string]int{}
+	for l, err := range sc.ch.All(sc.t.Context()) {
+		require.NoError(sc.t, err)
+		i := int(l.Sequence - 1)
+		kept[fmt.Sprint([]string{"poison", "fails", "easy", "easy", "easy"}[i%5], "-", i)]++
+	}
+	return kept
+}
