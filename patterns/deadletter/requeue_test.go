@@ -61,7 +61,7 @@ func TestHeaders(t *testing.T) {
 			h := headers[l.Sequence-1]
 			_, _ = sc.js.PublishMsg(t.Context(), &nats.Msg{Subject: l.Msg.Subject, Header: h, Data: fmt.Append(nil, "twin-", l.Sequence)})
 			require.NoError(t, sc.ch.Requeue(t.Context(), l.ID, func(msg *nats.Msg) error {
-				msg.Header, msg.Data = h, fmt.Append(nil, "ours-", l.Sequence)
+				msg.Subject, msg.Header, msg.Data = fmt.Sprint("orders.ours.", l.Sequence), h, fmt.Append(nil, "ours-", l.Sequence)
 				return nil
 			}))
 		}
