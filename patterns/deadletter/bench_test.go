@@ -18,13 +18,16 @@ import (
 
 // drain times how long it takes until handle has settled n messages of 100 bytes.
 // Each of them is done when handle, or what it is made of, calls did.
-func drain(b *testing.B, n int, make func(js jetstream.JetStream, cons jetstream.Consumer, did func()) (jetstream.MessageHandler, error)) time.Duration {
+func drain(b *testing.B, js jetstream.JetStream, n int, make func(cons jetstream.Consumer, did func()) (jetstream.MessageHandler, error)) time.Duration {
 	b.Helper()
-	s := natstest.Start(b)
-	defer s.Stop()
-	js, ctx := s.JetStream("worker"), b.Context()
+	ctx := b.Context()
 	_, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"orders.*"}, Retention: jetstream.WorkQueuePolicy})
 	require.NoError(b, err)
+	defer func() {
+		for _, name := range []string{"ORDERS", "PLAIN", "DEAD_orders"} {
+			_ = js.DeleteStream(ctx, name)
+		}
+	}()
 	cons, err := js.CreateConsumer(ctx, "ORDERS", jetstream.ConsumerConfig{Durable: "packing", AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: 2 * n})
 	require.NoError(b, err)
 	_, err = js.CreateStream(ctx, jetstream.StreamConfig{Name: "PLAIN", Subjects: []string{"plain.*"}})
@@ -39,7 +42,7 @@ func drain(b *testing.B, n int, make func(js jetstream.JetStream, cons jetstream
 	}
 	<-js.PublishAsyncComplete()
 	done, left := closing(n)
-	handle, err := make(js, cons, left)
+	handle, err := make(cons, left)
 	require.NoError(b, err)
 	start := time.Now()
 	run, err := cons.Consume(handle)
@@ -64,10 +67,11 @@ func closing(n int) (done chan struct{}, did func()) {
 // The work: every message of a full queue is handled and acked; none is given up,
 // which is what a day looks like.
 func BenchmarkGuard(b *testing.B) {
-	const n = 25_000
+	const n = 20_000
+	js := natstest.Start(b).JetStream("worker")
 	ratio.Bar{Pattern: "deadletter", Metric: "guarded beside Consume+Ack", AtLeast: 0.9, Pairs: 15}.Compare(b,
 		func(b *testing.B) time.Duration {
-			return drain(b, n, func(_ jetstream.JetStream, _ jetstream.Consumer, did func()) (jetstream.MessageHandler, error) {
+			return drain(b, js, n, func(_ jetstream.Consumer, did func()) (jetstream.MessageHandler, error) {
 				return func(msg jetstream.Msg) {
 					_ = msg.Ack()
 					did()
@@ -75,7 +79,7 @@ func BenchmarkGuard(b *testing.B) {
 			})
 		},
 		func(b *testing.B) time.Duration {
-			return drain(b, n, func(js jetstream.JetStream, cons jetstream.Consumer, did func()) (jetstream.MessageHandler, error) {
+			return drain(b, js, n, func(cons jetstream.Consumer, did func()) (jetstream.MessageHandler, error) {
 				ch, err := deadletter.NewChannel(b.Context(), js, "orders", deadletter.Config{})
 				if err != nil {
 					return nil, err
@@ -88,10 +92,11 @@ func BenchmarkGuard(b *testing.B) {
 
 // The work: every message is poison, stored elsewhere with a reason, and terminated.
 func BenchmarkGiveUp(b *testing.B) {
-	const n = 3_000
+	const n = 2_000
+	js := natstest.Start(b).JetStream("worker")
 	ratio.Bar{Pattern: "deadletter", Metric: "a letter beside Publish+Term", AtLeast: 0.7, Pairs: 15}.Compare(b,
 		func(b *testing.B) time.Duration {
-			return drain(b, n, func(js jetstream.JetStream, _ jetstream.Consumer, did func()) (jetstream.MessageHandler, error) {
+			return drain(b, js, n, func(_ jetstream.Consumer, did func()) (jetstream.MessageHandler, error) {
 				return func(msg jetstream.Msg) {
 					m := nats.NewMsg("plain.1")
 					m.Header.Set("Reason", "poison")
@@ -103,7 +108,7 @@ func BenchmarkGiveUp(b *testing.B) {
 			})
 		},
 		func(b *testing.B) time.Duration {
-			return drain(b, n, func(js jetstream.JetStream, cons jetstream.Consumer, did func()) (jetstream.MessageHandler, error) {
+			return drain(b, js, n, func(cons jetstream.Consumer, did func()) (jetstream.MessageHandler, error) {
 				ch, err := deadletter.NewChannel(b.Context(), js, "orders", deadletter.Config{})
 				if err != nil {
 					return nil, err

@@ -47,19 +47,19 @@ func (c *Channel) do(ctx context.Context, me string, msg jetstream.Msg, handle H
 	if ctx.Err() != nil {
 		return msg.Nak()
 	}
-	headers := msg.Headers()
-	if only := headers.Get(headerFor); only != "" && only != me {
+	m := &nats.Msg{Subject: msg.Subject(), Header: msg.Headers(), Data: msg.Data()}
+	if only := m.Header[headerFor]; len(only) > 0 && only[0] != me {
 		return msg.Ack() // requeued for another, and handled here the first time
 	}
-	try, subject := int(meta.NumDelivered), c.subject(idOf(meta.Stream, meta.Consumer, meta.Sequence.Stream, meta.Timestamp))
-	if try > 1 && c.kept(ctx, subject) { // whoever stored it died before it could say so
+	try := int(meta.NumDelivered)
+	if try > 1 && c.kept(ctx, c.letter(meta)) { // whoever stored it died before it could say so
 		return msg.TermWithReason("a dead letter")
 	}
 	err = errLost
 	if try <= c.cfg.Tries {
-		err = c.call(ctx, handle, &nats.Msg{Subject: msg.Subject(), Header: headers, Data: msg.Data()})
+		err = c.call(ctx, handle, m)
 	}
-	l := Letter{Reason: Exhausted, Tries: min(try, c.cfg.Tries), Msg: &nats.Msg{Subject: msg.Subject(), Header: headers, Data: msg.Data()}}
+	l := Letter{Reason: Exhausted, Tries: min(try, c.cfg.Tries)}
 	switch {
 	case err == nil:
 		return msg.Ack()
@@ -69,10 +69,15 @@ func (c *Channel) do(ctx context.Context, me string, msg jetstream.Msg, handle H
 		return msg.NakWithDelay(c.backoff(try))
 	}
 	l.Error = err.Error()
-	if err := c.store(ctx, subject, subject, l); err != nil {
+	l.Msg = &nats.Msg{Subject: msg.Subject(), Header: msg.Headers(), Data: msg.Data()} // whatever handle did to its own
+	if err := c.store(ctx, c.letter(meta), c.letter(meta), l); err != nil {
 		return errors.Join(err, msg.NakWithDelay(c.backoff(try)))
 	}
 	return msg.TermWithReason(string(l.Reason))
+}
+
+func (c *Channel) letter(meta *jetstream.MsgMetadata) string {
+	return c.subject(idOf(meta.Stream, meta.Consumer, meta.Sequence.Stream, meta.Timestamp))
 }
 
 func (c *Channel) backoff(try int) time.Duration {

@@ -15,7 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-const look = 5 * time.Second // how often a Keeper looks for what it was not told of
+const look = 2 * time.Second // how often a Keeper looks for what it was not told of
 
 // Keeper makes dead letters of what the consumers of a stream give up by themselves,
 // be it at their MaxDeliver or by a Term: for those that cannot be guarded.
@@ -180,7 +180,7 @@ func (k *Keeper) reconcile(ctx context.Context) error {
 	if err != nil || s.CachedInfo().Config.Retention != jetstream.WorkQueuePolicy {
 		return err
 	}
-	wait, cancel := context.WithTimeout(ctx, 2*look)
+	wait, cancel := context.WithTimeout(ctx, 5*look)
 	defer cancel()
 	list := s.ListConsumers(wait)
 	calm := map[string]uint64{}
