@@ -38,6 +38,7 @@ func consuming(handler func(sc *scene, js jetstream.JetStream, cons jetstream.Co
 }
 
 // packs has its effect, and may die before it can say so.
+// It sleeps in the bubble of its history (lint:bubble).
 func packs(sc *scene, strike func(point, body string) bool) deadletter.Handler {
 	return func(_ context.Context, msg *nats.Msg) error {
 		time.Sleep(50 * time.Millisecond)

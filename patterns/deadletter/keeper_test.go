@@ -3,7 +3,6 @@ package deadletter_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -189,66 +188,5 @@ func TestReconcile(t *testing.T) {
 		sc.requeueAll("mended")
 		time.Sleep(time.Minute)
 		require.Equal(t, 5, count(sc.noted(), "handles mended"))
-	})
-}
-
-// A stream that was deleted and made anew gives the sequences again: what they name
-// now is neither taken for what was given up, nor for what is kept already.
-func TestSecondLife(t *testing.T) {
-	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-		sc := newScene(t, s, jetstream.WorkQueuePolicy, deadletter.Config{})
-		sc.keep("keeper-1")()
-		stop := sc.byItself(sc.consumer("packing", 1))
-		sc.send("fails") // an advisory that nobody sees to yet
-		time.Sleep(5 * time.Second)
-		stop()
-		again := func(maxDeliver int) jetstream.Consumer {
-			require.NoError(t, sc.js.DeleteStream(t.Context(), "ORDERS"))
-			sc.stream(jetstream.WorkQueuePolicy)
-			return sc.consumer("packing", maxDeliver)
-		}
-		cons := again(0)
-		sc.send("healthy")
-		stop = sc.keep("keeper-2")
-		time.Sleep(time.Minute)
-		require.Equal(t, []string{"ORDERS 1 of packing: exhausted after 1: " + lost}, sc.letters())
-		require.True(t, sc.first().Gone)
-		stop()
-		defer sc.byItself(cons)()
-		time.Sleep(time.Minute)
-		require.Equal(t, 1, count(sc.noted(), "handles healthy"))
-
-		for range 2 {
-			again(0)
-			stop := sc.work(fmt.Sprint("worker-", time.Now().UnixNano()), "packing", sc.handle("packing"), deadletter.Config{})
-			sc.send("poison")
-			time.Sleep(time.Minute)
-			stop()
-		}
-		require.Len(t, sc.letters(), 3)
-	})
-}
-
-// A keeper whose advisories are deleted, or whose connection is closed, says so.
-func TestKeeperEnds(t *testing.T) {
-	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-		sc := newScene(t, s, jetstream.WorkQueuePolicy, deadletter.Config{})
-		for i, end := range []func(js jetstream.JetStream) error{
-			func(js jetstream.JetStream) error { return js.DeleteStream(t.Context(), "ADVISORIES_ORDERS") },
-			func(js jetstream.JetStream) error { js.Conn().Close(); return nil },
-		} {
-			js := s.JetStream(fmt.Sprint("keeper-", i))
-			k, err := deadletter.NewKeeper(t.Context(), js, "orders", "ORDERS", deadletter.Config{})
-			require.NoError(t, err)
-			ended := make(chan error)
-			go func() { ended <- k.Run(t.Context()) }()
-			time.Sleep(time.Minute)
-			require.NoError(t, end(js))
-			err = <-ended
-			require.ErrorContains(t, err, "deadletter: keeper of ORDERS: ")
-			require.ErrorIs(t, k.Run(t.Context()), deadletter.ErrTwice)
-			require.True(t, errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, nats.ErrConnectionClosed), "%v", err)
-		}
-		_ = sc
 	})
 }
