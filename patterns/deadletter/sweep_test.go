@@ -19,7 +19,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/deadletter"
 )
 
-var histories = flag.Uint64("histories", 6, "fault histories to go through")
+var histories = flag.Uint64("histories", 4, "fault histories to go through")
 
 const messages, deaths = 20, 7
 
