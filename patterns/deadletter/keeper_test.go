@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -97,8 +98,8 @@ func TestKeeper(t *testing.T) {
 			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 				sc := newScene(t, s, how, deadletter.Config{})
 				sc.keep("keeper-1")() // down, once what it needs is there
-				gathered := 0
-				sc.gatherer(s.Connect("gatherer"), func([]byte) { gathered++ })()
+				var gathered atomic.Int64
+				sc.gatherer(s.Connect("gatherer"), func([]byte) { gathered.Add(1) })()
 				defer sc.byItself(sc.consumer("packing", 3))()
 				var want []string
 				for i := range 5 {
@@ -111,11 +112,11 @@ func TestKeeper(t *testing.T) {
 				s.Stop()
 				require.NoError(t, s.Start())
 				time.Sleep(3 * time.Second)
-				defer sc.gatherer(s.Connect("gatherer-2"), func([]byte) { gathered++ })()
+				defer sc.gatherer(s.Connect("gatherer-2"), func([]byte) { gathered.Add(1) })()
 				defer sc.keep("keeper-2")()
 				time.Sleep(time.Minute)
 				require.ElementsMatch(t, want, sc.letters())
-				require.Zero(t, gathered, "10 of 10 are lost")
+				require.Zero(t, gathered.Load(), "10 of 10 are lost")
 
 				gone := 0
 				for l, err := range sc.ch.All(t.Context()) {
