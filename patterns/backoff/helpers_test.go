@@ -82,8 +82,6 @@ func (b *bank) lines() (s []string) {
 	return s
 }
 
-func always(string, time.Duration) bool { return true }
-
 func until(end time.Duration) func(string, time.Duration) bool {
 	return func(_ string, at time.Duration) bool { return at < end }
 }
