@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -90,10 +91,10 @@ func TestRoom(t *testing.T) {
 		acks, err := observer.SubscribeSync("$JS.ACK.PAGES.>")
 		require.NoError(t, err)
 		require.NoError(t, observer.Flush())
-		full := 0
+		var full atomic.Int64
 		stop := run(t, s.JetStream("reseq"), sequence.Config{Room: 8, Missing: func(g sequence.Gap) sequence.Decision {
 			if g.Full {
-				full++
+				full.Add(1)
 			}
 			return sequence.Wait
 		}})
@@ -103,7 +104,7 @@ func TestRoom(t *testing.T) {
 		}
 		put(t, js, "a", 60, numbers[:59]...)
 		time.Sleep(10500 * time.Millisecond) // after ten seconds, it says what it holds
-		require.Positive(t, full)
+		require.Positive(t, full.Load())
 		held := 0
 		for m, err := acks.NextMsg(time.Millisecond); err == nil; m, err = acks.NextMsg(time.Millisecond) {
 			if string(m.Data) == "+WPI" {
