@@ -16,7 +16,7 @@ import (
 	"github.com/natspatterns/catalog/demos/ordering/order"
 )
 
-var histories = flag.Uint64("histories", 8, "fault histories to go through")
+var histories = flag.Uint64("histories", 4, "fault histories to go through")
 
 // Whatever happens to wires and server: an order that was taken is paid for once and
 // delivered, or declined and not paid for, and its customer is told. The seed of a
