@@ -117,7 +117,7 @@ func simulate(t *testing.T, seed uint64, wrong twin) (broken error) {
 			}
 			healed()
 		})
-		wg.Go(func() { torment(ctx, s, r, seed%2 == 0) })
+		wg.Go(func() { s.Torment(ctx, r, []string{"line-0", "line-1", "line-2"}, 400*time.Millisecond, seed%2 == 0) })
 		wg.Wait()
 		broken = verify(t, s.JetStream("check"), store, good, bad)
 	})
@@ -144,42 +144,4 @@ func verify(t *testing.T, js jetstream.JetStream, store datapump.Store, good, ba
 		return fmt.Errorf("%d diverted, of %d bad rows", n, bad)
 	}
 	return nil
-}
-
-// torment cuts, slows and restarts for as long as ctx lasts, then heals.
-func torment(ctx context.Context, s *natstest.Server, r *rand.Rand, restart bool) {
-	for ctx.Err() == nil {
-		line := s.Line(fmt.Sprint("line-", r.IntN(3)))
-		switch r.IntN(6) {
-		case 0, 1:
-			line.Cut()
-		case 2:
-			line.Down()
-			time.Sleep(time.Duration(r.IntN(800)) * time.Millisecond)
-			line.Up()
-		case 3, 4:
-			line.Delay(time.Duration(r.IntN(400)) * time.Millisecond)
-		case 5:
-			if !restart {
-				continue
-			}
-			// a server that stops sleeps under a lock, and whoever made a consumer now would stop the fake clock
-			for i := range 3 {
-				s.Line(fmt.Sprint("line-", i)).Down()
-			}
-			time.Sleep(50 * time.Millisecond)
-			s.Stop()
-			time.Sleep(time.Duration(r.IntN(300)) * time.Millisecond)
-			if err := s.Start(); err != nil {
-				panic(err)
-			}
-			for i := range 3 {
-				s.Line(fmt.Sprint("line-", i)).Up()
-			}
-		}
-		time.Sleep(time.Duration(100+r.IntN(900)) * time.Millisecond)
-	}
-	for i := range 3 {
-		s.Line(fmt.Sprint("line-", i)).Delay(0)
-	}
 }

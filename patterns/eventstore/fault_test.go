@@ -77,7 +77,10 @@ func simulate(t *testing.T, seed uint64, do appender) (broken error) {
 				return nil
 			})
 		})
-		wg.Go(func() { torment(ctx, s, rand.New(rand.NewPCG(seed, 0)), cfg.Storage == jetstream.FileStorage) })
+		wg.Go(func() {
+			names := []string{"line-0", "line-1", "line-2", "line-3"}
+			s.Torment(ctx, rand.New(rand.NewPCG(seed, 0)), names, 700*time.Millisecond, cfg.Storage == jetstream.FileStorage)
+		})
 		done := make([][]acked, 3)
 		for w := range done {
 			wg.Go(func() { done[w] = write(ctx, w, stores[w], rand.New(rand.NewPCG(seed, uint64(w)+1)), do) })
@@ -124,42 +127,4 @@ func write(ctx context.Context, w int, store client, r *rand.Rand, do appender) 
 		time.Sleep(time.Duration(r.IntN(300)) * time.Millisecond)
 	}
 	return done
-}
-
-// torment cuts, slows and restarts for as long as ctx lasts, then heals.
-func torment(ctx context.Context, s *natstest.Server, r *rand.Rand, restart bool) {
-	for ctx.Err() == nil {
-		line := s.Line(fmt.Sprint("line-", r.IntN(4)))
-		switch r.IntN(6) {
-		case 0, 1:
-			line.Cut()
-		case 2:
-			line.Down()
-			time.Sleep(time.Duration(r.IntN(800)) * time.Millisecond)
-			line.Up()
-		case 3, 4:
-			line.Delay(time.Duration(r.IntN(700)) * time.Millisecond)
-		case 5:
-			if !restart {
-				continue
-			}
-			// half a batch may be there; a server stopped while it commits one leaves goroutines behind
-			for i := range 4 {
-				s.Line(fmt.Sprint("line-", i)).Down()
-			}
-			time.Sleep(50 * time.Millisecond)
-			s.Stop()
-			time.Sleep(time.Duration(r.IntN(300)) * time.Millisecond)
-			if err := s.Start(); err != nil {
-				panic(err)
-			}
-			for i := range 4 {
-				s.Line(fmt.Sprint("line-", i)).Up()
-			}
-		}
-		time.Sleep(time.Duration(100+r.IntN(900)) * time.Millisecond)
-	}
-	for i := range 4 {
-		s.Line(fmt.Sprint("line-", i)).Delay(0)
-	}
 }
