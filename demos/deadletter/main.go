@@ -104,7 +104,12 @@ func postwoman(ctx context.Context, e *demo.Env, js jetstream.JetStream) error {
 	if err != nil {
 		return err
 	}
-	run, err := round.Consume(guarded, jetstream.PullExpiry(30*time.Second))
+	return consume(ctx, round, guarded)
+}
+
+// consume has handle called until the play ends.
+func consume(ctx context.Context, cons jetstream.Consumer, handle jetstream.MessageHandler) error {
+	run, err := cons.Consume(handle, jetstream.PullExpiry(30*time.Second))
 	if err != nil {
 		return err
 	}
@@ -178,19 +183,12 @@ func haulier(ctx context.Context, e *demo.Env, js jetstream.JetStream) error {
 	if err != nil {
 		return err
 	}
-	run, err := lorry.Consume(func(msg jetstream.Msg) {
+	return consume(ctx, lorry, func(msg jetstream.Msg) {
 		e.Printf("the haulier does not know %s", msg.Data())
 		if err := msg.NakWithDelay(time.Second); err != nil {
 			e.Log().Warn("nak", "err", err)
 		}
-	}, jetstream.PullExpiry(30*time.Second))
-	if err != nil {
-		return err
-	}
-	<-ctx.Done()
-	run.Stop()
-	<-run.Closed()
-	return nil
+	})
 }
 
 // keeper comes late, and finds it all the same.
