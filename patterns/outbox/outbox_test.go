@@ -130,6 +130,27 @@ func TestStuck(t *testing.T) {
 	})
 }
 
+// However much goes out meanwhile, what is held up is tried once at each poll.
+func TestStuckOnce(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		db, js := sqlite(t), s.JetStream("shop")
+		events(t, js)
+		tx, err := db.Begin()
+		require.NoError(t, err)
+		require.NoError(t, outbox.Put(t.Context(), tx, "ann", nats.NewMsg("nowhere.yet")))
+		for range 40 {
+			require.NoError(t, outbox.Put(t.Context(), tx, "", nats.NewMsg("events.plain")))
+		}
+		require.NoError(t, tx.Commit())
+		var log bytes.Buffer
+		stop := relay(t, db, s.Connect("relay"), outbox.Config{Batch: 4, Poll: time.Minute, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		time.Sleep(30 * time.Second)
+		require.NoError(t, stop())
+		require.Len(t, told(t, js), 40)
+		require.Equal(t, 1, strings.Count(log.String(), "not published"))
+	})
+}
+
 // With Keep, what was published can be looked at for that long.
 func TestKeep(t *testing.T) {
 	each(t, func(t *testing.T, s *natstest.Server, db *sql.DB) {

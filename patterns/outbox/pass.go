@@ -45,8 +45,8 @@ func (r *Relay) pass(ctx context.Context) (more bool, err error) {
 		if fail := r.mark(settle, sent); err != nil || fail != nil {
 			return false, errors.Join(err, fail)
 		}
-		if len(sent) == len(rows) || ctx.Err() != nil {
-			return true, nil
+		if len(stuck) == 0 && len(sent) == len(rows) || ctx.Err() != nil {
+			return true, nil // to begin anew, unless that would try again at once what is held up
 		}
 		after = rows[len(rows)-1].id
 	}

@@ -80,9 +80,10 @@ func NewRelay(ctx context.Context, db *sql.DB, nc *nats.Conn, js Publisher, name
 	return r, nil
 }
 
-// Run publishes until ctx ends, notes what it has published, and returns nil; before that, it returns only if the
-// connection is closed. A database that is away is asked again. What cannot be published is logged and tried
-// again; it holds up its key, and no other. It may be called once.
+// Run publishes until ctx ends, notes what it has published, and returns nil; before
+// that, it returns only if the connection is closed. A database that is away is asked
+// again. What cannot be published is logged and tried again; it holds up its key, and
+// no other. It may be called once.
 func (r *Relay) Run(ctx context.Context) error {
 	if r.ran.Swap(true) {
 		return ErrTwice
