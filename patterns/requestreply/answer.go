@@ -35,7 +35,7 @@ func (r *Responder) take(e Endpoint, req micro.Request) {
 	job := func() {
 		defer func() { <-r.slots }()
 		start := time.Now()
-		answer, err, late := r.call(e, data, timeout)
+		answer, late, err := r.call(e, data, timeout)
 		r.stats[e.subject].count(time.Since(start), err)
 		// Last: the connection's writer tends to run where this goroutine has ended.
 		if told && err != nil && late && r.ctx.Err() == nil {
@@ -69,7 +69,7 @@ func (r *Responder) work(job func()) {
 }
 
 // call also reports whether time ran out.
-func (r *Responder) call(e Endpoint, data []byte, timeout time.Duration) (answer []byte, err error, late bool) {
+func (r *Responder) call(e Endpoint, data []byte, timeout time.Duration) (answer []byte, late bool, err error) {
 	ctx, cancel := context.WithTimeout(r.ctx, timeout)
 	defer cancel()
 	defer func() {
@@ -79,7 +79,7 @@ func (r *Responder) call(e Endpoint, data []byte, timeout time.Duration) (answer
 		late = ctx.Err() != nil
 	}()
 	answer, err = e.answer(ctx, data)
-	return answer, err, late
+	return answer, late, err
 }
 
 func (r *Responder) respond(e Endpoint, reply string, answer []byte, err error) {
