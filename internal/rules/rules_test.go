@@ -185,6 +185,11 @@ func TestCopies(t *testing.T) {
 				same("ask", name, ask)
 			}
 		}
+		for _, file := range []string{"append.go", "send.go"} {
+			if request, err := weave.Quote(fsys, file, "request"); err == nil {
+				same("request", name, request)
+			}
+		}
 		for _, file := range []string{"ensure.go", "ensureconsumer.go"} {
 			if ensure, err := fs.ReadFile(fsys, file); err == nil {
 				_, body, _ := strings.Cut(string(ensure), "\n")

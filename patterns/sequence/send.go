@@ -82,7 +82,7 @@ func request(ctx context.Context, nc *nats.Conn, m *nats.Msg) (uint64, error) {
 		Error *jetstream.APIError `json:"error"`
 	}
 	reply, err := nc.RequestMsgWithContext(ctx, m)
-	if err == nil && len(reply.Data) > 0 { // all but the last of a batch are acknowledged by nothing
+	if err == nil && len(reply.Data) > 0 { // all but the last message of a batch are acknowledged by nothing
 		err = json.Unmarshal(reply.Data, &ack)
 	}
 	if err == nil && ack.Error != nil {
