@@ -131,8 +131,10 @@ func TestElsewhere(t *testing.T) {
 	run("testdata/elsewhere/foreign.txtar")
 	require.NoError(t, js.DeleteStream(ctx, "PLAY"), "the foreign stream is still there")
 
-	_, err = js.CreateStream(ctx, jetstream.StreamConfig{Name: "PLAY", Subjects: []string{"play.>"}, Metadata: map[string]string{"catalog-demo": "play"}})
-	require.NoError(t, err)
+	natstest.Eventually(t, 5*time.Second, func(ctx context.Context) error { // the server may still be at the files of the one before
+		_, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "PLAY", Subjects: []string{"play.>"}, Metadata: map[string]string{"catalog-demo": "play"}})
+		return err
+	})
 	run("testdata/elsewhere/own.txtar")
 	_, err = js.Stream(ctx, "PLAY")
 	require.ErrorIs(t, err, jetstream.ErrStreamNotFound)

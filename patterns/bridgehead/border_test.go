@@ -114,6 +114,7 @@ func TestNoLoop(t *testing.T) {
 
 // Lag and the state of the link can be read while it is down.
 func TestRead(t *testing.T) {
+	t.Parallel()
 	s := sites(t, false, toHub)
 	hub, edge := natstest.JetStream(t, connect(t, s.Hub)), natstest.JetStream(t, connect(t, s.Edge))
 	_, err := bridgehead.Read(t.Context(), hub, toHub)
@@ -140,6 +141,7 @@ func TestRead(t *testing.T) {
 
 // What waits for longer than Keep is gone: the promise has an end.
 func TestKeep(t *testing.T) {
+	t.Parallel()
 	s := sites(t, false, toHub)
 	hub, edge := natstest.JetStream(t, connect(t, s.Hub)), natstest.JetStream(t, connect(t, s.Edge))
 	open(t, edge, hub, toHub, bridgehead.Config{Keep: time.Second})

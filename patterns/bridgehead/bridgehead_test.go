@@ -16,6 +16,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/bridgehead"
 )
 
+// The tests that wait for links do so side by side: nothing here is in a bubble.
 func TestMain(m *testing.M) { natstest.Main(m) }
 
 var (
@@ -26,6 +27,7 @@ var (
 // The link is cut three times under load. All that was agreed arrives, once, in
 // order, in both directions, and each site worked on meanwhile.
 func TestLink(t *testing.T) {
+	t.Parallel()
 	s := sites(t, false, toHub, toEdge)
 	hub, edge := natstest.JetStream(t, connect(t, s.Hub)), natstest.JetStream(t, connect(t, s.Edge))
 	open(t, edge, hub, toHub, bridgehead.Config{})
@@ -102,6 +104,7 @@ func TestLate(t *testing.T) {
 
 // A server of the hub restarts on its store: nothing is lost or doubled.
 func TestRestart(t *testing.T) {
+	t.Parallel()
 	s := sites(t, false, toHub)
 	edge := natstest.JetStream(t, connect(t, s.Edge))
 	open(t, edge, natstest.JetStream(t, connect(t, s.Hub)), toHub, bridgehead.Config{})
@@ -116,6 +119,7 @@ func TestRestart(t *testing.T) {
 
 // Between clusters that are joined by gateways, streams are sourced the same way.
 func TestClusters(t *testing.T) {
+	t.Parallel()
 	sc := natstest.NewSupercluster(t)
 	treaty := bridgehead.Treaty{Name: "orders", Subjects: []string{"orders.*.placed"}, Prefix: "east"}
 	east, west := natstest.JetStream(t, sc.East.Connect("east")), natstest.JetStream(t, sc.West.Connect("west"))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -47,9 +48,11 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	outcome, err := queueing.Check(context.Background(), js, "letters", "letter-2")
-	if err != nil {
-		log.Fatal(err)
+	outcome := queueing.Outcome{State: queueing.Waiting}
+	for end := time.Now().Add(5 * time.Second); outcome.State == queueing.Waiting && time.Now().Before(end); { // the server may be at it
+		if outcome, err = queueing.Check(context.Background(), js, "letters", "letter-2"); err != nil {
+			log.Fatal(err)
+		}
 	}
 	fmt.Println("letter-2:", outcome.State, "because", outcome.Reason)
 	// Output:

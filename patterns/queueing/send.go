@@ -62,8 +62,9 @@ const (
 )
 
 // Check tells what has become of the job id. A failure is stored before the job
-// leaves the queue, so a failed job is never taken for one done. It is also kept when
-// the job is sent again and done: try a failed job again under a new id.
+// leaves the queue, so a failed job is never taken for one done: a job that a Worker
+// has just settled may still be called Waiting, for a moment. The failure is also kept
+// when the job is sent again and done: try a failed job again under a new id.
 func Check(ctx context.Context, js jetstream.JetStream, queue, id string) (Outcome, error) {
 	for _, token := range []string{queue, id} {
 		if err := checkID(token); err != nil {
