@@ -78,7 +78,12 @@ func (d *Dispatcher) Run(ctx context.Context, ledger Ledger) error {
 				case <-leave:
 					return
 				case l := <-d.ready:
-					d.work(apply, l)
+					select {
+					case <-leave: // which of two ready cases is chosen is chance
+						return
+					default:
+						d.work(apply, l)
+					}
 				}
 			}
 		})
@@ -100,6 +105,9 @@ func (d *Dispatcher) Run(ctx context.Context, ledger Ledger) error {
 		case err = <-gone:
 		case <-alive.C:
 			d.hold()
+			if d.js.Conn().IsClosed() {
+				err = nats.ErrConnectionClosed
+			}
 		}
 	}
 	close(leave)
@@ -134,7 +142,7 @@ func (d *Dispatcher) read(r *reader, leave chan struct{}, gone chan error) (jets
 		}
 	}, jetstream.PullPriorityGroup(group), jetstream.PullExpiry(d.cfg.Takeover/4), jetstream.PullMaxMessages(min(d.cfg.Room, 500)),
 		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
-			if errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, nats.ErrConnectionClosed) {
+			if errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrConsumerNotFound) {
 				select {
 				case gone <- err:
 				default: // it is known

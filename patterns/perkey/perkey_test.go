@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { natstest.Main(m) }
 // bank is a ledger: what it says about an account changes in one step, as it would in
 // a transaction.
 type bank struct {
-	takes time.Duration                                  // as long as it takes to apply an event
+	takes time.Duration                                      // as long as it takes to apply an event
 	fails func(e perkey.Event, try int) (in bool, err error) // what goes wrong, before the event is in or after; nothing if nil
 
 	mu       sync.Mutex

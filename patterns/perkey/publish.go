@@ -2,6 +2,7 @@ package perkey
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -35,7 +36,11 @@ func Publish(ctx context.Context, js jetstream.JetStream, topic string, e Event)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if _, err := js.PublishMsg(ctx, m, jetstream.WithMsgID(e.Key+"."+version)); err != nil {
+	_, err := js.PublishMsg(ctx, m, jetstream.WithMsgID(e.Key+"."+version))
+	if errors.Is(err, jetstream.ErrNoStreamResponse) {
+		err = fmt.Errorf("%w: Provision makes PERKEY_%s", err, topic)
+	}
+	if err != nil {
 		return fmt.Errorf("perkey: publish version %d of %s to %s: %w", e.Version, e.Key, topic, err)
 	}
 	return nil

@@ -83,19 +83,22 @@ func ensure(ctx context.Context, js jetstream.JetStream, topic, listener string,
 // partition it was put in.
 func Provision(ctx context.Context, js jetstream.JetStream, topic, listener string, cfg Config) error {
 	want, err := Stream(topic, cfg)
+	var readers []jetstream.ConsumerConfig
+	for p := 0; err == nil && p < max(1, cfg.Partitions); p++ {
+		var r jetstream.ConsumerConfig
+		r, err = Consumer(topic, listener, p, cfg)
+		readers = append(readers, r)
+	}
 	if err != nil {
 		return err
 	}
-	cfg, _ = cfg.normal() // Stream has found it good
 	_, err = ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.CreateOrUpdateStream(ctx, want) })
-	for p := 0; err == nil && p < cfg.Partitions; p++ {
-		var w jetstream.ConsumerConfig
-		if w, err = Consumer(topic, listener, p, cfg); err != nil {
-			return err
+	for _, r := range readers {
+		if err == nil {
+			_, err = ask(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
+				return js.CreateOrUpdateConsumer(ctx, want.Name, r)
+			})
 		}
-		_, err = ask(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
-			return js.CreateOrUpdateConsumer(ctx, want.Name, w)
-		})
 	}
 	if err != nil {
 		return fmt.Errorf("perkey: provision %s for %s: %w", topic, listener, err)
