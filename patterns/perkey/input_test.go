@@ -111,7 +111,7 @@ func TestRefused(t *testing.T) {
 		e.Header = nats.Header{"Teller": {"7"}, "Nats-Expected-Stream": {"ANOTHER"}, perkey.HeaderVersion: {"9"}}
 		publish(t, js, e)
 		time.Sleep(time.Second)
-		require.Equal(t, 100, b.balance["a"])
+		require.Equal(t, 100, b.now().balance["a"])
 		require.Equal(t, "7", header.Get("Teller"))
 		require.Empty(t, header.Get("Nats-Expected-Stream"))
 		for range 4 {
@@ -186,13 +186,13 @@ func TestStop(t *testing.T) {
 				start := time.Now()
 				require.NoError(t, stop())
 				require.Equal(t, c.want, time.Since(start).Round(10*time.Millisecond))
-				require.Equal(t, c.applied, b.balance["a"]+b.balance["b"]+b.balance["c"])
+				require.Equal(t, c.applied, b.now().balance["a"]+b.now().balance["b"]+b.now().balance["c"])
 				if !c.cut {
-					b.takes, b.fails = 0, nil
+					b.takes, b.fails = 0, nil // nobody is at it
 					time.Sleep(time.Millisecond)
 					next := run(t, s.JetStream("next"), b, perkey.Config{})
 					time.Sleep(100 * time.Millisecond)
-					require.Equal(t, 7, b.balance["a"]+b.balance["b"]+b.balance["c"], "at once")
+					require.Equal(t, 7, b.now().balance["a"]+b.now().balance["b"]+b.now().balance["c"], "at once")
 					require.NoError(t, next())
 				}
 			})

@@ -148,10 +148,10 @@ func TestTakeover(t *testing.T) {
 					})
 				}
 				time.Sleep(50 * time.Second)
-				t.Log(p.by(1, keys), p.by(2, keys), b.end.Sub(start), "refused", b.refused)
+				t.Log(p.by(1, keys), p.by(2, keys), b.now().end.Sub(start), "refused", b.now().refused)
 				require.Zero(t, b.wrong(keys))
-				require.Zero(t, b.overdraw)
-				require.LessOrEqual(t, b.end.Sub(start), c.within)
+				require.Zero(t, b.now().overdraw)
+				require.LessOrEqual(t, b.now().end.Sub(start), c.within)
 				late := deposit("late")
 				publish(t, js, late)
 				time.Sleep(time.Minute)

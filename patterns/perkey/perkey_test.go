@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,91 +17,6 @@ import (
 )
 
 func TestMain(m *testing.M) { natstest.Main(m) }
-
-// bank is a ledger: what it says about an account changes in one step, as it would in
-// a transaction.
-type bank struct {
-	takes time.Duration                                      // as long as it takes to apply an event
-	fails func(e perkey.Event, try int) (in bool, err error) // what goes wrong, before the event is in or after; nothing if nil
-
-	mu       sync.Mutex
-	balance  map[string]int
-	version  map[string]uint64
-	tries    map[string]int // by key and version
-	busy     map[string]int
-	most     int // keys at a time
-	overlaps int // events applied while another of the key was
-	refused  int // events that did not follow the last one
-	overdraw int // withdrawals that found too little
-	end      time.Time
-}
-
-func newBank(takes time.Duration) *bank {
-	return &bank{takes: takes, balance: map[string]int{}, version: map[string]uint64{}, tries: map[string]int{}, busy: map[string]int{}}
-}
-
-var errRefused = errors.New("not what follows the last one")
-
-func (b *bank) Last(_ context.Context, key string) (uint64, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.version[key], nil
-}
-
-func (b *bank) Apply(ctx context.Context, e perkey.Event) error {
-	id := e.Key + "." + strconv.FormatUint(e.Version, 10)
-	b.mu.Lock()
-	b.busy[e.Key]++
-	if b.busy[e.Key] > 1 {
-		b.overlaps++
-	}
-	b.most = max(b.most, len(b.busy))
-	b.tries[id]++
-	try := b.tries[id]
-	b.mu.Unlock()
-	defer func() {
-		b.mu.Lock()
-		if b.busy[e.Key]--; b.busy[e.Key] == 0 {
-			delete(b.busy, e.Key)
-		}
-		b.mu.Unlock()
-	}()
-	select {
-	case <-time.After(b.takes):
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	in, fail := true, error(nil)
-	if b.fails != nil {
-		in, fail = b.fails(e, try)
-	}
-	if !in {
-		return fail
-	}
-	return errors.Join(b.book(e, true), fail)
-}
-
-// book changes the balance; if checked, only by what follows the last event.
-func (b *bank) book(e perkey.Event, checked bool) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if checked && e.Version != b.version[e.Key]+1 {
-		b.refused++
-		return errRefused
-	}
-	amount, err := strconv.Atoi(string(e.Data))
-	if err != nil {
-		return err
-	}
-	b.end = time.Now()
-	b.version[e.Key] = max(b.version[e.Key], e.Version)
-	if b.balance[e.Key]+amount < 0 {
-		b.overdraw++ // the customer is sent away
-		return nil
-	}
-	b.balance[e.Key] += amount
-	return nil
-}
 
 // deposit and withdraw are the story of every account here: 80 is left.
 func deposit(key string) perkey.Event  { return event(key, 1, 100) }
@@ -201,12 +115,12 @@ func TestEveryInterleaving(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		require.Len(t, keys, 2*24*9)
 		for _, k := range keys {
-			require.Equal(t, 80, b.balance[k], k)
-			require.EqualValues(t, 2, b.version[k], k)
+			require.Equal(t, 80, b.now().balance[k], k)
+			require.EqualValues(t, 2, b.now().version[k], k)
 		}
-		require.Zero(t, b.overdraw)
-		require.Zero(t, b.overlaps)
-		require.Zero(t, b.refused, "the ledger is asked before anything is tried again")
+		require.Zero(t, b.now().overdraw)
+		require.Zero(t, b.now().overlaps)
+		require.Zero(t, b.now().refused, "the ledger is asked before anything is tried again")
 		require.NoError(t, stop())
 		require.Zero(t, unsettled(t, js, 1))
 	})
