@@ -28,10 +28,10 @@
 //
 //   - The events of a key are applied in the order of their versions, one at a time in
 //     a process, however they come and whatever fails (TestEveryInterleaving,
-//     TestEveryInterleavingFindsTwin).
+//     TestEveryInterleavingFindsTwin, TestWithoutVersions).
 //   - Each has its effect once, whatever is cut, killed or restarted, and however often
 //     it is published, if the Ledger keeps to its contract (TestSweep,
-//     TestSweepFindsTwins, TestTwice). Of two events with one version one counts.
+//     TestSweepFindsTwin, TestTwice). Of two events with one version one counts.
 //   - Different keys do not wait for one another: Workers of them are worked on at a
 //     time (TestSharedSerialises). What fails or is missing holds back its own key
 //     only, for as long as it lasts (TestFailedHoldsBack, TestGap).
