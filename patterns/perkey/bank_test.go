@@ -27,6 +27,7 @@ type books struct {
 	tries    map[string]int // by key and version
 	busy     map[string]int
 	log      map[string][]uint64 // the versions that had their effect, by key
+	asked    int                 // times for the last version
 	most     int                 // keys at a time
 	overlaps int                 // events applied while another of the key was
 	refused  int                 // events that did not follow the last one
@@ -53,6 +54,7 @@ var errRefused = errors.New("not what follows the last one")
 func (b *bank) Last(_ context.Context, key string) (uint64, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.asked++
 	return b.version[key], nil
 }
 

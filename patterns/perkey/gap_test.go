@@ -71,6 +71,8 @@ func TestGap(t *testing.T) {
 				require.Equal(t, c.asked, asked)
 				require.Zero(t, b.now().refused+b.now().overdraw)
 				require.Zero(t, unsettled(t, js, 1))
+				delivered := must(js.Consumer(t.Context(), "PERKEY_bank", "books-0")).CachedInfo().Delivered
+				require.Equal(t, delivered.Stream, delivered.Consumer, "what is held is not delivered again")
 			})
 		})
 	}
@@ -125,6 +127,31 @@ func TestRoom(t *testing.T) {
 	})
 }
 
+// What was asked for finds room, however much it is, also if it fails.
+func TestAskedFails(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		js, b := s.JetStream("owner"), newBank(0)
+		b.fails = func(e perkey.Event, try int) (bool, error) {
+			if e.Version%10 == 1 && try == 1 {
+				return false, errors.New("no")
+			}
+			return true, nil
+		}
+		stop := run(t, s.JetStream("books"), b, perkey.Config{Room: 4, Missing: func(_ context.Context, key string, from, to uint64) (events []perkey.Event, err error) {
+			for v := from; v <= to; v++ {
+				events = append(events, event(key, v, 1))
+			}
+			return events, nil
+		}})
+		publish(t, js, event("a", 60, 1), event("b", 60, 1))
+		time.Sleep(2 * time.Minute)
+		require.Equal(t, map[string]int{"a": 60, "b": 60}, b.now().balance)
+		require.Zero(t, b.now().refused)
+		require.NoError(t, stop())
+		require.Zero(t, unsettled(t, js, 1))
+	})
+}
+
 // What comes twice is applied once: within the stream's window of duplicates, after
 // it, before it is applied and after.
 func TestTwice(t *testing.T) {
@@ -169,6 +196,7 @@ func TestManyKeys(t *testing.T) {
 		time.Sleep(time.Second)
 		require.NoError(t, stop())
 		require.Len(t, b.now().balance, 50)
+		require.Greater(t, b.now().asked, 80)
 		for k, balance := range b.now().balance {
 			require.Equal(t, 80, balance, k)
 		}
