@@ -127,7 +127,7 @@ func TestRoom(t *testing.T) {
 	})
 }
 
-// What was asked for finds room, however much it is, also if it fails.
+// What was asked for finds room, however much it is, also if it fails, or lacks the first.
 func TestAskedFails(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		js, b := s.JetStream("owner"), newBank(0)
@@ -137,9 +137,14 @@ func TestAskedFails(t *testing.T) {
 			}
 			return true, nil
 		}
-		stop := run(t, s.JetStream("books"), b, perkey.Config{Room: 4, Missing: func(_ context.Context, key string, from, to uint64) (events []perkey.Event, err error) {
+		asked := map[string]int{}
+		stop := run(t, s.JetStream("books"), b, perkey.Config{Workers: 1, Room: 4, Missing: func(_ context.Context, key string, from, to uint64) (events []perkey.Event, err error) {
 			for v := from; v <= to; v++ {
 				events = append(events, event(key, v, 1))
+			}
+			asked[key]++
+			if asked[key] == 1 {
+				events = events[1:]
 			}
 			return events, nil
 		}})

@@ -76,9 +76,7 @@ func (d *Dispatcher) work(ctx context.Context, l *line) {
 	case err != nil:
 		wait := min(100*time.Millisecond<<min(l.tries, 10), 10*time.Second)
 		l.tries++
-		// It may be in after all, or another's; and what was asked for can be asked for again.
-		l.next = 0
-		maps.DeleteFunc(l.held, func(_ uint64, h held) bool { return h.msg == nil })
+		l.next = 0 // it may be in after all, or another's
 		d.cfg.Log.Warn("perkey: not applied", "dispatcher", d.name, "key", l.key, "err", err, "again in", wait)
 		excess = d.rest(l, wait)
 	case more:

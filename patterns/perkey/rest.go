@@ -21,6 +21,7 @@ func (d *Dispatcher) wake(l *line) {
 // rest lets a line wait: for what is next, or wait to be over. It returns what there
 // is no room for meanwhile.
 func (d *Dispatcher) rest(l *line, wait time.Duration) (excess []jetstream.Msg) {
+	maps.DeleteFunc(l.held, func(_ uint64, h held) bool { return h.msg == nil }) // that can be asked for again
 	l.busy, l.rests = false, time.Now().Add(wait)
 	d.resting += len(l.held)
 	l.waking = time.AfterFunc(wait, func() {
