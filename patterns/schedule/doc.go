@@ -1,0 +1,2 @@
+// Package schedule plans.
+package schedule

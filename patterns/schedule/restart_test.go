@@ -1,0 +1,111 @@
+package schedule_test
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/natspatterns/catalog/internal/natstest"
+	"github.com/natspatterns/catalog/patterns/schedule"
+)
+
+// kill has the server forget what only an orderly stop writes down.
+func kill(t *testing.T, s *natstest.Server) {
+	dir, removed := s.Server.Server().StoreDir(), 0
+	s.Stop()
+	require.NoError(t, filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if base := filepath.Base(path); base == "sched.db" || base == "index.db" {
+			removed++
+			return os.Remove(path)
+		}
+		return err
+	}))
+	require.NotZero(t, removed)
+}
+
+// What is planned outlives the server. What would have come while it was down comes when
+// it is back, of what recurs no more than one; and an interval counts anew from there,
+// while a cron keeps to its clock.
+func TestRestart(t *testing.T) {
+	for name, tc := range map[string]struct {
+		stop func(t *testing.T, s *natstest.Server)
+		want []string
+	}{
+		"stopped in order, it makes up for one of what recurs": {func(_ *testing.T, s *natstest.Server) { s.Stop() },
+			[]string{"10s cron", "10s every", "20s cron", "20s every", "47.25s cron", "47.25s every", "47.25s once", "50s cron", "57s every", "1m0s cron", "1m5s late", "1m7s every"}},
+		"killed, for none": {kill,
+			[]string{"10s cron", "10s every", "20s cron", "20s every", "47.25s once", "50s cron", "57s every", "1m0s cron", "1m5s late", "1m7s every"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+				c := calendar(t, s, "clerk", schedule.Config{})
+				require.NoError(t, c.Cron(t.Context(), "cron", "*/10 * * * * *", "", body("")))
+				require.NoError(t, c.Every(t.Context(), "every", 10*time.Second, body("")))
+				require.NoError(t, c.At(t.Context(), "once", midnight.Add(30*time.Second), body("")))
+				require.NoError(t, c.At(t.Context(), "late", midnight.Add(65*time.Second), body("")))
+				time.Sleep(22 * time.Second)
+				s.Line("clerk").Down()
+				tc.stop(t, s)
+				time.Sleep(25 * time.Second)
+				require.NoError(t, s.Start())
+				time.Sleep(22 * time.Second)
+				var have []string
+				for _, d := range due(t, s) {
+					have = append(have, d[:len(d)-1])
+				}
+				require.Equal(t, tc.want, have)
+			})
+		})
+	}
+}
+
+// List and Next tell what is planned, when it comes next, and who planned it.
+func TestList(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		c, boss := calendar(t, s, "clerk", schedule.Config{}), calendar(t, s, "boss", schedule.Config{})
+		list := func() (all [][4]string) {
+			t.Helper()
+			plans, err := c.List(t.Context())
+			require.NoError(t, err)
+			for _, p := range plans {
+				all = append(all, [4]string{p.ID, p.When, p.By, p.Next.Sub(midnight).String()})
+				next, err := c.Next(t.Context(), p.ID)
+				require.NoError(t, err)
+				require.Equal(t, next, p)
+			}
+			return all
+		}
+		require.Empty(t, list())
+		require.NoError(t, c.Cron(t.Context(), "report", "0 0 2 * * *", "Europe/Amsterdam", body("report")))
+		require.NoError(t, c.At(t.Context(), "gone", midnight.Add(time.Second), body("x")))
+		require.NoError(t, boss.Every(t.Context(), "clean", 20*time.Minute, body("clean")))
+		require.NoError(t, boss.At(t.Context(), "raise", midnight.Add(1500*time.Hour), body("raise")))
+		require.NoError(t, boss.At(t.Context(), "not", midnight.Add(1500*time.Hour), body("raise")))
+		_, err := boss.Cancel(t.Context(), "not")
+		require.NoError(t, err)
+		raise, report := [4]string{"raise", "@at 2000-03-03T12:00:00Z", "boss", "1500h0m0s"}, [4]string{"report", "0 0 2 * * * Europe/Amsterdam", "clerk", "1h0m0s"}
+		time.Sleep(time.Minute)
+		require.Equal(t, [][4]string{{"clean", "@every 20m0s", "boss", "20m0s"}, report, raise}, list())
+		time.Sleep(50 * time.Minute)
+		require.Equal(t, [][4]string{report, {"clean", "@every 20m0s", "boss", "1h0m0s"}, raise}, list(), "of one instant, the first planned first")
+		time.Sleep(10 * time.Minute)
+		report[3] = "25h0m0s"
+		require.Equal(t, [][4]string{{"clean", "@every 20m0s", "boss", "1h20m0s"}, report, raise}, list())
+	})
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) { // more than fits into one request
+		c := calendar(t, s, "clerk", schedule.Config{Storage: jetstream.MemoryStorage})
+		for i := range 1200 {
+			require.NoError(t, c.At(t.Context(), fmt.Sprint("n-", i), midnight.Add(time.Hour-time.Duration(i)*time.Second), body("x")))
+		}
+		plans, err := c.List(t.Context())
+		require.NoError(t, err)
+		require.Len(t, plans, 1200)
+		require.Equal(t, "n-1199", plans[0].ID)
+	})
+}

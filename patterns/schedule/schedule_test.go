@@ -1,0 +1,204 @@
+package schedule_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/natspatterns/catalog/internal/natstest"
+	"github.com/natspatterns/catalog/patterns/schedule"
+)
+
+func TestMain(m *testing.M) { natstest.Main(m) }
+
+func calendar(t testing.TB, s *natstest.Server, who string, cfg schedule.Config) *schedule.Calendar {
+	t.Helper()
+	c, err := schedule.New(t.Context(), s.JetStream(who), "shop", cfg)
+	require.NoError(t, err)
+	return c
+}
+
+func body(text string) *nats.Msg { return &nats.Msg{Data: []byte(text)} }
+
+// midnight is when each bubble begins.
+var midnight = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// due lists what has come into the stream: when, by its clock, after midnight; under
+// which id; and what.
+func due(t testing.TB, s *natstest.Server) (come []string) {
+	t.Helper()
+	for _, m := range stored(t, s) {
+		if strings.HasSuffix(m.Subject, ".due") {
+			come = append(come, fmt.Sprint(m.Time.Sub(midnight), " ", strings.Split(m.Subject, ".")[2], " ", string(m.Data)))
+		}
+	}
+	return come
+}
+
+func stored(t testing.TB, s *natstest.Server) (all []*jetstream.RawStreamMsg) {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	stream, err := s.JetStream("auditor").Stream(ctx, "SCHEDULE_shop")
+	require.NoError(t, err)
+	for seq := stream.CachedInfo().State.FirstSeq; seq <= stream.CachedInfo().State.LastSeq; seq++ {
+		if m, err := stream.GetMsg(ctx, seq); err == nil {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// What is planned comes once, at its time to the millisecond, as it was planned.
+func TestAt(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		c := calendar(t, s, "clerk", schedule.Config{})
+		msg := &nats.Msg{Header: nats.Header{"Trace": {"a", "b"}}, Data: []byte("call the bank")}
+		require.NoError(t, c.At(t.Context(), "reminder-1", midnight.Add(2700*time.Millisecond), msg))
+		require.Equal(t, nats.Header{"Trace": {"a", "b"}}, msg.Header, "the caller's message is left alone")
+		p, err := c.Next(t.Context(), "reminder-1")
+		require.NoError(t, err)
+		require.Equal(t, midnight.Add(2700*time.Millisecond), p.Next)
+		time.Sleep(time.Hour)
+		require.Equal(t, []string{"2.7s reminder-1 call the bank"}, due(t, s))
+		_, err = c.Next(t.Context(), "reminder-1")
+		require.ErrorIs(t, err, schedule.ErrNone)
+
+		cons, err := c.Consumer(t.Context(), "phone")
+		require.NoError(t, err)
+		m, err := cons.Next()
+		require.NoError(t, err)
+		p = schedule.Read(m)
+		require.Equal(t, schedule.Plan{ID: "reminder-1", When: "@at 2000-01-01T00:00:02.7Z", By: "clerk", Header: m.Headers(), Data: []byte("call the bank")}, p)
+		require.Equal(t, []string{"a", "b"}, m.Headers()["Trace"])
+		require.NoError(t, m.Ack())
+	})
+}
+
+// A plain subscriber sees a message when it is planned, and not when it is due: the
+// server stores it then, and does not publish it, unless the stream republishes.
+func TestCoreSubscriber(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		js := s.JetStream("clerk")
+		cfg, err := schedule.Stream("shop", schedule.Config{})
+		require.NoError(t, err)
+		cfg.RePublish = &jetstream.RePublish{Source: "schedule.shop.*.due", Destination: "live.{{wildcard(1)}}"}
+		_, err = js.CreateStream(t.Context(), cfg)
+		require.NoError(t, err)
+		sub, err := s.Connect("onlooker").SubscribeSync(">")
+		require.NoError(t, err)
+		require.NoError(t, s.Connect("onlooker").Flush())
+		time.Sleep(time.Second)
+		c := calendar(t, s, "clerk", schedule.Config{Bind: true})
+		require.NoError(t, c.At(t.Context(), "tea", midnight.Add(10*time.Second), body("tea")))
+		time.Sleep(time.Minute)
+		var seen []string
+		for n, _, _ := sub.Pending(); n > 0; n-- {
+			m, err := sub.NextMsg(time.Second)
+			require.NoError(t, err)
+			if strings.HasPrefix(m.Subject, "schedule.") || strings.HasPrefix(m.Subject, "live.") {
+				seen = append(seen, m.Subject)
+			}
+		}
+		require.Equal(t, []string{"schedule.shop.tea.plan.0", "live.tea"}, seen)
+	})
+}
+
+// The last to plan under an id wins, whatever was planned, and one message comes.
+func TestReplace(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		c, other := calendar(t, s, "clerk", schedule.Config{}), calendar(t, s, "other", schedule.Config{})
+		require.NoError(t, c.At(t.Context(), "a", midnight.Add(5*time.Second), body("first")))
+		require.NoError(t, other.At(t.Context(), "a", midnight.Add(9*time.Second), body("later")))
+		require.NoError(t, c.At(t.Context(), "b", midnight.Add(9*time.Second), body("first")))
+		require.NoError(t, other.At(t.Context(), "b", midnight.Add(5*time.Second), body("sooner")))
+		require.NoError(t, c.Every(t.Context(), "c", 2*time.Second, body("often")))
+		time.Sleep(5100 * time.Millisecond)
+		require.NoError(t, other.At(t.Context(), "c", midnight.Add(8*time.Second), body("once")))
+		time.Sleep(time.Minute)
+		require.Equal(t, []string{"2s c often", "4s c often", "5s b sooner", "8s c once", "9s a later"}, due(t, s))
+	})
+}
+
+// All instances of a service plan its recurring messages when they start, and start
+// often. What is planned the same is left as it is: no interval begins anew.
+func TestPlannedByAll(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		a, b := calendar(t, s, "a", schedule.Config{}), calendar(t, s, "b", schedule.Config{})
+		for range 20 {
+			for _, c := range []*schedule.Calendar{a, b} {
+				require.NoError(t, c.Every(t.Context(), "cleanup", 10*time.Second, body("sweep the floor")))
+				require.NoError(t, c.Cron(t.Context(), "report", "0,30  * * * * *", "Europe/Amsterdam", body("report")))
+			}
+			time.Sleep(1700 * time.Millisecond) // never as long as the interval
+		}
+		require.Equal(t, []string{"10s cleanup sweep the floor", "20s cleanup sweep the floor", "30s cleanup sweep the floor", "30s report report"}, due(t, s)) // of one instant, in the order of their plans
+		require.NoError(t, b.Every(t.Context(), "cleanup", 10*time.Second, body("mop it")))
+		time.Sleep(11 * time.Second)
+		require.Contains(t, due(t, s), "44s cleanup mop it")
+	})
+}
+
+// What is cancelled before it is due does not come; nor does what a call that was
+// cancelled still had under way.
+func TestCancel(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		c := calendar(t, s, "clerk", schedule.Config{})
+		require.NoError(t, c.At(t.Context(), "a", midnight.Add(5*time.Second), body("a")))
+		require.NoError(t, c.Every(t.Context(), "b", 2*time.Second, body("b")))
+		time.Sleep(4900 * time.Millisecond)
+		for id, was := range map[string]bool{"a": true, "b": true, "c": false} {
+			cancelled, err := c.Cancel(t.Context(), id)
+			require.NoError(t, err)
+			require.Equal(t, was, cancelled, id)
+			cancelled, err = c.Cancel(t.Context(), id)
+			require.NoError(t, err)
+			require.False(t, cancelled, "again")
+			_, err = c.Next(t.Context(), id)
+			require.ErrorIs(t, err, schedule.ErrNone)
+		}
+		time.Sleep(time.Minute)
+		require.Equal(t, []string{"2s b b", "4s b b"}, due(t, s))
+		require.NoError(t, c.At(t.Context(), "a", midnight.Add(2*time.Minute), body("after all")))
+		time.Sleep(time.Hour)
+		require.Equal(t, []string{"2s b b", "4s b b", "2m0s a after all"}, due(t, s))
+		cancelled, err := c.Cancel(t.Context(), "a")
+		require.NoError(t, err)
+		require.False(t, cancelled, "it has come")
+	})
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		slow, c := calendar(t, s, "slow", schedule.Config{}), calendar(t, s, "clerk", schedule.Config{})
+		s.Line("slow").Delay(1500 * time.Millisecond) // so the order to plan arrives at 3s
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		require.ErrorIs(t, slow.At(ctx, "a", midnight.Add(10*time.Second), body("a")), context.DeadlineExceeded)
+		cancelled, err := c.Cancel(t.Context(), "a")
+		require.NoError(t, err)
+		require.False(t, cancelled, "it was not yet there")
+		time.Sleep(time.Minute)
+		require.Empty(t, due(t, s))
+	})
+}
+
+// A call that failed is repeated with the same time, and the message comes once,
+// though the first call had done it, and it has come since.
+func TestRepeat(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		c := calendar(t, s, "clerk", schedule.Config{Keep: time.Minute})
+		at := midnight.Add(2 * time.Second)
+		for range 8 {
+			require.NoError(t, c.At(t.Context(), "a", at, body("a")))
+			time.Sleep(500 * time.Millisecond)
+		}
+		require.Equal(t, []string{"2s a a"}, due(t, s))
+		require.ErrorIs(t, c.At(t.Context(), "a", at, body("another")), schedule.ErrPast)
+		time.Sleep(2 * time.Minute)
+		require.ErrorIs(t, c.At(t.Context(), "a", at, body("a")), schedule.ErrPast, "it was kept a minute, and is forgotten")
+		require.Empty(t, stored(t, s))
+	})
+}
