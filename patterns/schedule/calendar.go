@@ -1,14 +1,10 @@
 package schedule
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"math"
-	"reflect"
-	"strconv"
 	"strings"
 	"time"
 
@@ -69,10 +65,10 @@ func (c *Calendar) Every(ctx context.Context, id string, interval time.Duration,
 	return c.plan(ctx, id, "@every "+interval.String(), "", msg, time.Time{})
 }
 
-// Cron has msg come whenever the clock of zone, UTC if empty, matches expr: second,
-// minute, hour, day of the month, month, day of the week; or @yearly to @hourly. What an
-// hour left out in spring would have had does not come that day, in the hour that
-// autumn has twice it comes twice. Needs NATS 2.14.
+// Cron has msg come whenever the clock of zone, UTC if empty, matches expr: second, minute,
+// hour, day of the month, month, day of the week from 0, Sunday; each *, or a list of
+// 5, 1-5, */2, 10-30/5. What was for the hour that is left out in spring does not come that
+// day, and what was for the hour that autumn has twice comes twice. Needs NATS 2.14.
 func (c *Calendar) Cron(ctx context.Context, id, expr, zone string, msg *nats.Msg) error {
 	expr = strings.Join(strings.Fields(expr), " ")
 	cron, err := parseCron(expr, zone)
@@ -83,90 +79,6 @@ func (c *Calendar) Cron(ctx context.Context, id, expr, zone string, msg *nats.Ms
 		return err
 	}
 	return c.plan(ctx, id, expr, zone, msg, time.Time{})
-}
-
-// plan stores the schedule, in place of what is planned.
-func (c *Calendar) plan(ctx context.Context, id, when, zone string, msg *nats.Msg, at time.Time) error {
-	m, err := c.compose(id, when, zone, msg, at)
-	if err != nil {
-		return err
-	}
-	once := strings.HasPrefix(when, "@at ")
-	err = c.change(ctx, id, func(last, plan *jetstream.RawStreamMsg) (*nats.Msg, error) {
-		before := plan
-		if plan == nil && last != nil && once && last.Subject == subject(c.name, id, "due") {
-			before = last // it has come
-		}
-		if before != nil && same(before, m) {
-			return nil, nil
-		}
-		if once && !at.After(time.Now()) {
-			return nil, fmt.Errorf("%w: %s", ErrPast, at.UTC().Format(time.RFC3339Nano))
-		}
-		// A subject of its own each time: what is due just now purges its plan as it comes, and must not purge this one.
-		m.Subject = subject(c.name, id, "plan."+strconv.FormatUint(sequence(last), 10))
-		return m, nil
-	})
-	var api *jetstream.APIError
-	if errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeSchedulePatternInvalid || api.ErrorCode == zoneUnknown) {
-		err = fmt.Errorf("%w: %w", ErrWhen, err)
-	}
-	if err != nil {
-		return fmt.Errorf("schedule: plan %s: %w", id, err)
-	}
-	return nil
-}
-
-const zoneUnknown = 10223 // to the server, which may know fewer than we do
-
-func (c *Calendar) compose(id, when, zone string, msg *nats.Msg, at time.Time) (*nats.Msg, error) {
-	if err := checkID(id); err != nil {
-		return nil, err
-	}
-	if msg == nil {
-		return nil, fmt.Errorf("%w: it is nil", ErrMessage)
-	}
-	for name := range msg.Header {
-		if lower := strings.ToLower(name); strings.HasPrefix(lower, "nats-") || lower != strings.ToLower(HeaderDeadline) && strings.HasPrefix(lower, "schedule-") {
-			return nil, fmt.Errorf("%w: header %.80q is ours or the server's; remove it", ErrMessage, name)
-		}
-	}
-	ttl := c.cfg.Keep
-	deadline, ok, err := Deadline(msg.Header)
-	switch {
-	case err != nil:
-		return nil, err
-	case ok && !strings.HasPrefix(when, "@at "):
-		return nil, fmt.Errorf("%w: what comes again and again has no one deadline", ErrMessage)
-	case ok && !deadline.After(at):
-		return nil, fmt.Errorf("%w: when it comes; its deadline is %v", ErrExpired, deadline)
-	case ok:
-		ttl = min(ttl, wholeSeconds(deadline.Sub(at)))
-	}
-	m := &nats.Msg{Header: maps.Clone(msg.Header), Data: msg.Data}
-	if m.Header == nil {
-		m.Header = nats.Header{}
-	}
-	m.Header.Set(HeaderWhen, strings.TrimSpace(when+" "+zone))
-	m.Header.Set(HeaderBy, c.js.Conn().Opts.Name)
-	m.Header.Set(jetstream.ScheduleHeader, when)
-	if zone != "" {
-		m.Header.Set(jetstream.ScheduleTimeZoneHeader, zone)
-	}
-	m.Header.Set(jetstream.ScheduleTargetHeader, subject(c.name, id, "due"))
-	m.Header.Set(jetstream.ScheduleTTLHeader, ttl.String())
-	return m, nil
-}
-
-// same reports whether a message that is planned, or has come, is the one to be planned.
-func same(have *jetstream.RawStreamMsg, want *nats.Msg) bool {
-	own := func(h nats.Header) nats.Header {
-		h = maps.Clone(h)
-		maps.DeleteFunc(h, func(name string, _ []string) bool { return strings.HasPrefix(name, "Nats-") || name == HeaderBy })
-		return h
-	}
-	ttl := have.Header.Get(jetstream.ScheduleTTLHeader) + have.Header.Get(jetstream.MsgTTLHeader) // it has one of them
-	return ttl == want.Header.Get(jetstream.ScheduleTTLHeader) && bytes.Equal(have.Data, want.Data) && reflect.DeepEqual(own(have.Header), own(want.Header))
 }
 
 // Cancel reports whether something was planned, and no longer is. It may be too late for
@@ -189,38 +101,25 @@ func (c *Calendar) Cancel(ctx context.Context, id string) (cancelled bool, err e
 	return cancelled, nil
 }
 
-// change stores what next makes of the last message of id, and of the one by which
-// something is planned, on condition that they are still so; and with it, the plan goes.
-func (c *Calendar) change(ctx context.Context, id string, next func(last, plan *jetstream.RawStreamMsg) (*nats.Msg, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	for {
-		last, plan, err := c.look(ctx, id)
-		if err != nil {
-			return err
-		}
-		m, err := next(last, plan)
-		if m == nil || err != nil {
-			return err
-		}
-		m.Header.Del(headerScheduler)
-		m.Header.Del(headerNext)
-		if plan != nil {
-			m.Header.Set(headerScheduler, plan.Subject)
-			m.Header.Set(headerNext, "purge")
-		}
-		_, err = ask(ctx, func(ctx context.Context) (*jetstream.PubAck, error) {
-			return c.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequenceForSubject(sequence(last), subject(c.name, id, ">")))
-		})
-		var api *jetstream.APIError
-		if !errors.As(err, &api) || api.ErrorCode != jetstream.JSErrCodeStreamWrongLastSequence && api.ErrorCode != wrongLast {
-			return err
-		}
+// Consumer finds or creates the durable consumer of what is due, one for all instances
+// of a service, each of which gets its share; another durable gets all again. The
+// server takes 30s of silence for a death.
+func (c *Calendar) Consumer(ctx context.Context, durable string) (jetstream.Consumer, error) {
+	if err := checkID(durable); err != nil {
+		return nil, err
 	}
+	want := jetstream.ConsumerConfig{
+		Durable: durable, FilterSubject: subject(c.name, "*", "due"), AckPolicy: jetstream.AckExplicitPolicy,
+		AckWait: 30 * time.Second, MaxDeliver: -1, Metadata: maps.Clone(c.cfg.Metadata),
+	}
+	cons, err := ensureConsumer(ctx, c.stream, want, c.cfg.Bind, func(have jetstream.ConsumerConfig) []need {
+		return []need{
+			{"FilterSubject", want.FilterSubject, have.FilterSubject}, {"AckPolicy", want.AckPolicy, have.AckPolicy},
+			{"MaxDeliver", want.MaxDeliver, have.MaxDeliver},
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("schedule: calendar %s: %w", c.name, err)
+	}
+	return cons, nil
 }
-
-const (
-	headerScheduler = "Nats-Scheduler"
-	headerNext      = "Nats-Schedule-Next"
-	wrongLast       = 10164 // in a cluster
-)

@@ -1,10 +1,11 @@
 package schedule
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -67,50 +68,22 @@ func planned(plan, last *jetstream.RawStreamMsg) Plan {
 	return p
 }
 
-// look gets the last message of id, and that by which something is planned, or nil.
-func (c *Calendar) look(ctx context.Context, id string) (last, plan *jetstream.RawStreamMsg, err error) {
-	get := func(what string) (*jetstream.RawStreamMsg, error) {
-		m, err := ask(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
-			return c.stream.GetLastMsgForSubject(ctx, subject(c.name, id, what))
-		})
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return nil, nil
-		}
-		return m, err
-	}
-	if last, err = get(">"); last == nil || last.Header.Get(jetstream.ScheduleHeader) != "" {
-		return last, last, err
-	}
-	plan, err = get("plan.*")
-	return last, plan, err
-}
-
-func sequence(m *jetstream.RawStreamMsg) uint64 {
-	if m == nil {
-		return 0
-	}
-	return m.Sequence
-}
-
-// Consumer finds or creates the durable consumer of what is due, one for all instances
-// of a service, each of which gets its share; another durable gets all again. The
-// server takes 30s of silence for a death.
-func (c *Calendar) Consumer(ctx context.Context, durable string) (jetstream.Consumer, error) {
-	if err := checkID(durable); err != nil {
-		return nil, err
-	}
-	want := jetstream.ConsumerConfig{
-		Durable: durable, FilterSubject: subject(c.name, "*", "due"), AckPolicy: jetstream.AckExplicitPolicy,
-		AckWait: 30 * time.Second, MaxDeliver: -1, Metadata: maps.Clone(c.cfg.Metadata),
-	}
-	cons, err := ensureConsumer(ctx, c.stream, want, c.cfg.Bind, func(have jetstream.ConsumerConfig) []need {
-		return []need{
-			{"FilterSubject", want.FilterSubject, have.FilterSubject}, {"AckPolicy", want.AckPolicy, have.AckPolicy},
-			{"MaxDeliver", want.MaxDeliver, have.MaxDeliver},
-		}
+// List returns all that is planned, what comes first first. It asks for each, one by one.
+func (c *Calendar) List(ctx context.Context) (plans []Plan, err error) {
+	info, err := ask(ctx, func(ctx context.Context) (*jetstream.StreamInfo, error) {
+		return c.stream.Info(ctx, jetstream.WithSubjectFilter(subject(c.name, "*", "plan.*")))
 	})
 	if err != nil {
-		return nil, fmt.Errorf("schedule: calendar %s: %w", c.name, err)
+		return nil, fmt.Errorf("schedule: list: %w", err)
 	}
-	return cons, nil
+	for subject := range info.State.Subjects {
+		p, err := c.Next(ctx, read(subject, nil, nil).ID)
+		if err == nil {
+			plans = append(plans, p)
+		} else if !errors.Is(err, ErrNone) { // it has come meanwhile
+			return nil, err
+		}
+	}
+	slices.SortFunc(plans, func(a, b Plan) int { return cmp.Or(a.Next.Compare(b.Next), strings.Compare(a.ID, b.ID)) })
+	return plans, nil
 }
