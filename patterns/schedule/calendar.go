@@ -81,15 +81,20 @@ func (c *Calendar) Cron(ctx context.Context, id, expr, zone string, msg *nats.Ms
 	return c.plan(ctx, id, expr, zone, msg, time.Time{})
 }
 
-// Cancel reports whether something was planned, and no longer is. It may be too late for
-// what is due at this moment. Whatever it reports, what an earlier call may still have
-// under way is not planned any more.
+// Cancel reports whether something was planned that now will not come. For what is due at
+// this moment, by our clock, it may be too late, so of that it reports false. Whatever it
+// reports, what an earlier call may still have under way is not planned any more.
 func (c *Calendar) Cancel(ctx context.Context, id string) (cancelled bool, err error) {
 	if err := checkID(id); err != nil {
 		return false, err
 	}
-	err = c.change(ctx, id, func(_, plan *jetstream.RawStreamMsg) (*nats.Msg, error) {
-		cancelled = plan != nil
+	var next time.Time
+	err = c.change(ctx, id, func(last, plan *jetstream.RawStreamMsg) (*nats.Msg, error) {
+		if plan != nil {
+			next = planned(plan, last).Next
+		} else if last != nil && last.Subject == subject(c.name, id, "due") {
+			next = time.Time{} // it came while we tried
+		}
 		m := nats.NewMsg(subject(c.name, id, "cancelled"))
 		m.Header.Set(HeaderBy, c.js.Conn().Opts.Name)
 		m.Header.Set(jetstream.MsgTTLHeader, c.cfg.Keep.String())
@@ -98,7 +103,7 @@ func (c *Calendar) Cancel(ctx context.Context, id string) (cancelled bool, err e
 	if err != nil {
 		return false, fmt.Errorf("schedule: cancel %s: %w", id, err)
 	}
-	return cancelled, nil
+	return next.After(time.Now()), nil
 }
 
 // Consumer finds or creates the durable consumer of what is due, one for all instances

@@ -1,0 +1,83 @@
+package schedule_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/natspatterns/catalog/internal/natstest"
+	"github.com/natspatterns/catalog/patterns/schedule"
+)
+
+// instant has a crowd and 100 more due at one instant, calls then for each of these just
+// at it, and returns what came last of each.
+func instant(t *testing.T, newPlanner func(t *testing.T, s *natstest.Server) planner, then func(ctx context.Context, p planner, id string)) (last map[string]int) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		c := calendar(t, s, "clerk", schedule.Config{Storage: jetstream.MemoryStorage})
+		_, err := c.List(t.Context())
+		require.NoError(t, err)
+		at, js, p := midnight.Add(10*time.Second), s.JetStream("crowd"), newPlanner(t, s)
+		for i := range 1500 {
+			to := fmt.Sprint("schedule.shop.crowd-", i)
+			_, err := js.PublishMsgAsync(&nats.Msg{Subject: to + ".plan.0", Header: nats.Header{
+				"Nats-Schedule": {"@at 2000-01-01T00:00:10Z"}, "Nats-Schedule-Target": {to + ".due"}}})
+			require.NoError(t, err)
+		}
+		<-js.PublishAsyncComplete()
+		for i := range 100 {
+			require.NoError(t, p.at(t.Context(), fmt.Sprint("late-", i), at, "first"))
+		}
+		time.Sleep(time.Until(at))
+		for i := range 100 {
+			then(t.Context(), p, fmt.Sprint("late-", i))
+		}
+		time.Sleep(time.Hour)
+		stream, err := js.Stream(t.Context(), "SCHEDULE_shop")
+		require.NoError(t, err)
+		last = map[string]int{}
+		for i := range 100 {
+			m, err := stream.GetLastMsgForSubject(t.Context(), fmt.Sprint("schedule.shop.late-", i, ".*"))
+			if err == nil {
+				last[m.Subject[len(m.Subject)-3:]+" "+string(m.Data)]++
+			}
+		}
+	})
+	return last
+}
+
+// What comes purges the subject of its plan. Were that one subject for each id, what is
+// planned anew at just that instant would be purged, though it was acknowledged.
+func TestReplaceAtTheInstant(t *testing.T) {
+	again := func(ctx context.Context, p planner, id string) {
+		require.NoError(t, p.at(ctx, id, midnight.Add(time.Minute), "second"))
+	}
+	ours := instant(t, func(t *testing.T, s *natstest.Server) planner {
+		return honest{calendar(t, s, "ours", schedule.Config{})}
+	}, again)
+	require.Equal(t, map[string]int{"due second": 100}, ours)
+	for range 9 { // the server may be quick, or the machine busy
+		naive := instant(t, func(t *testing.T, s *natstest.Server) planner { return plain{s.JetStream("plain")} }, again)
+		if t.Logf("of 100 planned anew in one subject, %d came", naive["due second"]); naive["due second"] < 100 {
+			return
+		}
+	}
+	t.Fatal("nothing was lost: is the server's race gone?")
+}
+
+// At the instant itself a cancel may be too late, and does not report that it was not.
+func TestCancelAtTheInstant(t *testing.T) {
+	last := instant(t, func(t *testing.T, s *natstest.Server) planner {
+		return honest{calendar(t, s, "ours", schedule.Config{})}
+	},
+		func(ctx context.Context, p planner, id string) {
+			cancelled, err := p.(honest).Cancel(ctx, id)
+			require.NoError(t, err)
+			require.False(t, cancelled)
+		})
+	t.Logf("%d came after they were cancelled", last["due first"])
+}
