@@ -18,7 +18,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/schedule"
 )
 
-var histories = flag.Uint64("histories", 8, "fault histories to go through")
+var histories = flag.Uint64("histories", 4, "fault histories to go through")
 
 // planner is a process that plans and cancels; die ends it, and it starts again.
 type planner interface {
