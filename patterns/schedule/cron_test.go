@@ -69,6 +69,7 @@ func TestZones(t *testing.T) {
 		"half past two comes twice in autumn":            {"0 30 2 * * *", "Europe/Amsterdam", "2026-10-24T00:00:00Z", []string{"2026-10-24T00:30:00Z", "2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z", "2026-10-26T01:30:00Z"}},
 		"half past two in UTC comes once a day":          {"0 30 2 * * *", "", "2026-10-24T12:00:00Z", []string{"2026-10-25T02:30:00Z", "2026-10-26T02:30:00Z"}},
 		"a midnight that is left out does not come":      {"0 0 0 * * *", "America/Sao_Paulo", "2018-11-03T12:00:00Z", []string{"2018-11-05T02:00:00Z"}},
+		"a day that begins at one is not skipped":        {"0 0 5 4 11 *", "America/Sao_Paulo", "2018-11-01T00:00:00Z", []string{"2018-11-04T07:00:00Z"}},
 		"both days given, either is enough":              {"0 0 0 13 * 5", "", "2026-02-01T00:00:00Z", []string{"2026-02-06T00:00:00Z", "2026-02-13T00:00:00Z", "2026-02-20T00:00:00Z"}},
 		"the 29th of February waits for its year":        {"0 0 0 29 2 *", "", "2025-03-01T00:00:00Z", []string{"2028-02-29T00:00:00Z"}},
 		"of a doubled hour that is over, on to the next": {"0 10 3 * * *", "Europe/Amsterdam", "2026-10-25T01:15:00Z", []string{"2026-10-25T02:10:00Z"}},

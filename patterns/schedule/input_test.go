@@ -132,14 +132,14 @@ func TestConsumer(t *testing.T) {
 				ticks[durable]++
 				by[who]++
 				_ = m.Ack()
-			}, jetstream.PullMaxMessages(1))
+			})
 			require.NoError(t, err)
 			return func() { consuming.Stop(); <-consuming.Closed() }
 		}
 		stops := []func(){work("billing-1", "billing"), work("billing-2", "billing"), work("billing-3", "billing")}
-		time.Sleep(60500 * time.Millisecond)
+		time.Sleep(60100 * time.Millisecond)
 		stops = append(stops, work("audit-1", "audit"))
-		time.Sleep(time.Second / 4)
+		time.Sleep(800 * time.Millisecond)
 		for _, stop := range stops {
 			stop()
 		}
