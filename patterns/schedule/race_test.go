@@ -22,7 +22,7 @@ func instant(t *testing.T, newPlanner func(t *testing.T, s *natstest.Server) pla
 		_, err := c.List(t.Context())
 		require.NoError(t, err)
 		at, js, p := midnight.Add(10*time.Second), s.JetStream("crowd"), newPlanner(t, s)
-		for i := range 1500 {
+		for i := range 1000 {
 			to := fmt.Sprint("schedule.shop.crowd-", i)
 			_, err := js.PublishMsgAsync(&nats.Msg{Subject: to + ".plan.0", Header: nats.Header{
 				"Nats-Schedule": {"@at 2000-01-01T00:00:10Z"}, "Nats-Schedule-Target": {to + ".due"}}})

@@ -18,7 +18,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/schedule"
 )
 
-var histories = flag.Uint64("histories", 4, "fault histories to go through")
+var histories = flag.Uint64("histories", 3, "fault histories to go through")
 
 // planner is a process that plans and cancels; die ends it, and it starts again.
 type planner interface {
@@ -45,7 +45,7 @@ type op struct {
 
 // plan goes through a planner's day.
 func plan(ctx context.Context, p planner, who string, r *rand.Rand) (ops []op) {
-	for n := range 14 {
+	for n := range 10 {
 		o := op{id: fmt.Sprint(who, "-", r.IntN(3)), start: time.Now()}
 		if r.IntN(4) > 0 {
 			o.text, o.at = fmt.Sprint(who, "-", n), time.Now().Add(time.Duration(300+r.IntN(5000))*time.Millisecond)
@@ -110,7 +110,7 @@ func history(t *testing.T, seed uint64, newPlanner func(t *testing.T, s *natstes
 				ops[i] = plan(t.Context(), p, who, rand.New(rand.NewPCG(seed, uint64(i)+1)))
 			})
 		}
-		time.Sleep(20 * time.Second)
+		time.Sleep(14 * time.Second)
 		calm()
 		all.Wait()
 		time.Sleep(45 * time.Second) // what died in the worker's hands comes again after 30s
