@@ -87,7 +87,7 @@ func desk(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 	}
 
 	e.At(10400 * ms)
-	e.Tell("The intern keeps Dave's reminder by heart, the calendar keeps Erin's, both for 12.00s. There\nis a power cut, and the night of 15.00s falls into it.")
+	e.Tell("The intern keeps Dave's reminder by heart, the calendar keeps Erin's, both for 12.00s. There\nis a power cut, and a night falls into it.")
 	e.At(10700 * ms)
 	remind("erin", 12*time.Second, "Erin, your perm is at noon")
 	e.At(11200 * ms)

@@ -57,7 +57,8 @@ func (c *Calendar) At(ctx context.Context, id string, at time.Time, msg *nats.Ms
 // end is where the server's count of nanoseconds turns over; what is later would come at once.
 var end = time.Unix(0, math.MaxInt64).UTC()
 
-// Every has msg come again and again, in whole seconds, the first time after interval.
+// Every has msg come again and again, on whole seconds, the first time after interval,
+// give or take half a second.
 func (c *Calendar) Every(ctx context.Context, id string, interval time.Duration, msg *nats.Msg) error {
 	if interval < time.Second || interval%time.Second != 0 || time.Now().Add(interval).After(end) { // the server would round the fraction at each turn
 		return fmt.Errorf("%w: every %v; whole seconds, from 1s", ErrWhen, interval)

@@ -83,13 +83,9 @@ func (c *Calendar) compose(id, when, zone string, msg *nats.Msg, at time.Time) (
 
 // same reports whether a message that is planned, or has come, is the one to be planned.
 func same(have *jetstream.RawStreamMsg, want *nats.Msg) bool {
-	own := func(h nats.Header) nats.Header {
-		h = maps.Clone(h)
-		maps.DeleteFunc(h, func(name string, _ []string) bool { return strings.HasPrefix(name, "Nats-") || name == HeaderBy })
-		return h
-	}
 	ttl := have.Header.Get(jetstream.ScheduleTTLHeader) + have.Header.Get(jetstream.MsgTTLHeader) // it has one of them
-	return ttl == want.Header.Get(jetstream.ScheduleTTLHeader) && bytes.Equal(have.Data, want.Data) && reflect.DeepEqual(own(have.Header), own(want.Header))
+	return have.Header.Get(HeaderWhen) == want.Header.Get(HeaderWhen) && ttl == want.Header.Get(jetstream.ScheduleTTLHeader) &&
+		bytes.Equal(have.Data, want.Data) && reflect.DeepEqual(own(have.Header), own(want.Header))
 }
 
 // change stores what next makes of the last message of id, and of the one by which

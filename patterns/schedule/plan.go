@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -19,7 +20,7 @@ type Plan struct {
 	When   string    // as in HeaderWhen
 	By     string    // the name of the connection that planned it
 	Next   time.Time // when it comes; of what has come, when it comes again, zero if it does not
-	Header nats.Header
+	Header nats.Header // as given by who planned it
 	Data   []byte
 }
 
@@ -27,12 +28,21 @@ type Plan struct {
 func Read(m jetstream.Msg) Plan { return read(m.Subject(), m.Headers(), m.Data()) }
 
 func read(subject string, h nats.Header, data []byte) Plan {
-	p := Plan{When: h.Get(HeaderWhen), By: h.Get(HeaderBy), Header: h, Data: data}
+	p := Plan{When: h.Get(HeaderWhen), By: h.Get(HeaderBy), Header: own(h), Data: data}
 	if tokens := strings.Split(subject, "."); len(tokens) > 2 {
 		p.ID = tokens[2]
 	}
 	p.Next, _ = time.Parse(time.RFC3339Nano, h.Get(headerNext)) // or "purge", of what does not come again
 	return p
+}
+
+// own leaves out what we and the server have written.
+func own(h nats.Header) nats.Header {
+	h = maps.Clone(h)
+	maps.DeleteFunc(h, func(name string, _ []string) bool {
+		return strings.HasPrefix(name, "Nats-") || name == HeaderWhen || name == HeaderBy
+	})
+	return h
 }
 
 // Next returns what is planned under id; [ErrNone] if nothing is.
