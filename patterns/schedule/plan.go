@@ -17,9 +17,9 @@ import (
 // Plan is what a calendar holds under an id.
 type Plan struct {
 	ID     string
-	When   string    // as in HeaderWhen
-	By     string    // the name of the connection that planned it
-	Next   time.Time // when it comes; of what has come, when it comes again, zero if it does not
+	When   string      // as in HeaderWhen
+	By     string      // the name of the connection that planned it
+	Next   time.Time   // when it comes; of what has come, when it comes again, zero if it does not
 	Header nats.Header // as given by who planned it
 	Data   []byte
 }
