@@ -79,11 +79,11 @@ func history(t *testing.T, seed uint64, newPlanner func(t *testing.T, s *natstes
 		cfg := schedule.Config{}
 		c := calendar(t, s, "owner", cfg)
 		require.NoError(t, c.Every(t.Context(), "tick", 2*time.Second, body("tick")))
-		cons, err := c.Consumer(t.Context(), "worker")
+		_, err := c.Consumer(t.Context(), "worker")
 		require.NoError(t, err)
 		var mu sync.Mutex
 		handled := map[uint64]int{}
-		cons, err = s.JetStream("worker").Consumer(t.Context(), "SCHEDULE_shop", "worker")
+		cons, err := s.JetStream("worker").Consumer(t.Context(), "SCHEDULE_shop", "worker")
 		require.NoError(t, err)
 		work, err := cons.Consume(func(m jetstream.Msg) {
 			meta, err := m.Metadata()
