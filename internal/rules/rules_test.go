@@ -35,6 +35,7 @@ var headings = []string{"Intent", "Forces", "On NATS", "Guarantees", "When not t
 var imports = map[string][]string{
 	"eventstore":   {"github.com/synadia-io/orbit.go/jetstreamext"},
 	"requestreply": {"github.com/synadia-io/orbit.go/natsext"},
+	"schedule":     {"github.com/robfig/cron/v3"},
 	"datapump":     {"github.com/jackc/pgx/v5", "github.com/jackc/pgx/v5/pgxpool", "github.com/jackc/pgx/v5/pgconn"},
 }
 

@@ -68,12 +68,13 @@ func (c *Calendar) Every(ctx context.Context, id string, interval time.Duration,
 
 // Cron has msg come whenever the clock of zone, UTC if empty, matches expr: second, minute,
 // hour, day of the month, month, day of the week from 0, Sunday; each *, or a list of
-// 5, 1-5, */2, 10-30/5. What was for the hour that is left out in spring does not come that
-// day, and what was for the hour that autumn has twice comes twice. Needs NATS 2.14.
+// 5, 1-5, */2, 10-30/5, jan, mon-fri. What was for the hour that is left out in spring
+// does not come that day, and what was for the hour that autumn has twice comes twice.
+// Needs NATS 2.14.
 func (c *Calendar) Cron(ctx context.Context, id, expr, zone string, msg *nats.Msg) error {
 	expr = strings.Join(strings.Fields(expr), " ")
 	cron, err := parseCron(expr, zone)
-	if err == nil && cron.next(time.Now()).IsZero() {
+	if err == nil && cron.Next(time.Now()).IsZero() {
 		err = fmt.Errorf("%w: cron %.80q never comes", ErrWhen, expr)
 	}
 	if err != nil {

@@ -19,7 +19,7 @@ func TestCronAgrees(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		c, first := calendar(t, s, "clerk", schedule.Config{}), map[string]time.Time{}
 		crons := []string{
-			"* * * * * *", "*/7 * * * * *", "5/20 * * * * *", "3,9-11,40-50/5 * * * * *", "4 0 0 1 * *", "4 0 0 1 1 *", "4 0 0 * * 6",
+			"* * * * * *", "*/7 * * * * *", "5/20 * * * * *", "3,9-11,40-50/5 * * * * *", "4 0 0 1 * *", "4 0 0 1 1 *", "4 0 0 * * 6", "4 0 0 * jan-mar sat,SUN",
 			"4 0 0 1 * 1", "4 0 0 */2 * 1", "4 0 0 1,31 * */1", "4 0 0 1,*/1 * 6", "4 0 0 * 2,1 1-6", "4 0 0 1 1/5 *", "0 1/1 */6 * * *", "0 0/1 0 1 1,12 *", "30 0 0 29,1 1,2 *",
 			"5 0 1 1 1,4 * Europe/Amsterdam", "5 0 19 31 12,6 * America/New_York", "5 30 5 * * * Asia/Kolkata", "5 45 5 1 1,7 * Asia/Kathmandu", "5 0 11 1 * * Australia/Lord_Howe",
 		}
@@ -103,10 +103,10 @@ func TestBadTimes(t *testing.T) {
 		c := calendar(t, s, "clerk", schedule.Config{})
 		s.Line("clerk").Down() // so that whatever is sent fails otherwise
 		for cron, what := range map[string]string{
-			"": "has 0 fields", "0 2 * * *": "has 5 fields; use 6: second minute hour day month weekday", "60 * * * * *": `"60" is no second of a cron; from 0 to 59`,
-			"* * 24 * * *": "no hour", "* * * 0 * *": "no day of the month", "* * * * 13 *": "no month", "* * * * * 7": "no day of the week", "* * * * * noday": "no day of the week",
-			"1-70 * * * * *": "no second", "9-3 * * * * *": "no second", "*/0 * * * * *": "no second", "*/x * * * * *": "no second", "-1 * * * * *": "no second", "1--2 * * * * *": "no second",
-			"1,,2 * * * * *": "no second", "0 0 0 31 2 *": "never comes", "@daily": "has 1 fields", "* * * * * mon": "no day of the week",
+			"": "has 0 fields", "0 2 * * *": "has 5 fields; use 6: second minute hour day month weekday", "@daily": "has 1 fields", "TZ=UTC 0 0 0 * *": "found 5",
+			"60 * * * * *": "end of range (60) above maximum (59)", "* * 24 * * *": "(24) above", "* * * 0 * *": "(0) below minimum (1)", "* * * * 13 *": "(13) above",
+			"* * * * * 7": "(7) above", "* * * * * noday": "noday", "1-70 * * * * *": "(70) above", "9-3 * * * * *": "beyond end of range", "*/0 * * * * *": "positive number",
+			"*/x * * * * *": "parse int", "-1 * * * * *": "parse int", "1--2 * * * * *": "too many hyphens", "0 0 0 31 2 *": "never comes",
 		} {
 			err := c.Cron(t.Context(), "a", cron, "", body("x"))
 			require.ErrorIs(t, err, schedule.ErrWhen, cron)

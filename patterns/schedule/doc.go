@@ -41,7 +41,8 @@
 //     stored messages also the server, by an advisory (TestFreshCore, TestFreshStream). A TTL never
 //     cuts the deadline short (TestTTL, TestPlannedWithDeadline).
 //   - Not promised: order of what is due at one instant (TestList); times by a planner's clock
-//     that differs from the server's; that what is in hand ends by its deadline (TestFreshStream).
+//     that differs from the server's; that what is in hand ends by its deadline (TestFreshStream);
+//     with one replica, what is due as the server is killed: it drops the plan, then stores.
 //
 // # When not to use it
 //

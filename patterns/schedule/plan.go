@@ -72,7 +72,7 @@ func planned(plan, last *jetstream.RawStreamMsg) Plan {
 		d, _ := time.ParseDuration(every)
 		p.Next = plan.Time.Round(time.Second).Add(d)
 	} else if cron, err := parseCron(when, plan.Header.Get(jetstream.ScheduleTimeZoneHeader)); err == nil {
-		p.Next = cron.next(plan.Time)
+		p.Next = cron.Next(plan.Time)
 	}
 	p.Next = p.Next.UTC()
 	return p
