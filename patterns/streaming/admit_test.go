@@ -72,8 +72,8 @@ func TestAdmission(t *testing.T) {
 	})
 }
 
-// A Route that would tell more than the Server was made for is refused, and so is a
-// client for whom there is no room, and one that comes when the Server has ended.
+// A Route that would tell more than the Server was made for is refused. A client for
+// whom there is no room is told to come back; one that is served is let go at the end.
 func TestServerLimits(t *testing.T) {
 	scene(t, func(t *testing.T, s *natstest.Server, js jetstream.JetStream, w *web) {
 		for _, subject := range []string{"state.tea.>", "results.tea.>", ">", "results.*.green", "results.tea.a.b", "results.tea", "results.tea.", "results..x", ""} {
@@ -90,7 +90,10 @@ func TestServerLimits(t *testing.T) {
 		require.NoError(t, err)
 		second, err := w.client.Get("http://tea.example/tea")
 		require.NoError(t, err)
-		require.Equal(t, 503, second.StatusCode)
+		require.Equal(t, 200, second.StatusCode, "anything else ends an EventSource for good")
+		told, err := io.ReadAll(second.Body)
+		require.NoError(t, err)
+		require.Regexp(t, `^retry: [23]\d\d\d\n\n$`, string(told), "and that is all")
 		require.NoError(t, second.Body.Close())
 		end := make(chan error, 1)
 		go func() {

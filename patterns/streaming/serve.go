@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -20,16 +21,8 @@ import (
 // then what comes.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	subject, code, reason := s.admit(w, r)
-	if code == 0 {
-		select {
-		case s.slots <- struct{}{}:
-			defer func() { <-s.slots }()
-		default:
-			code, reason = http.StatusServiceUnavailable, "no room for another stream; try again later"
-		}
-		if s.life.Err() != nil {
-			panic(http.ErrAbortHandler) // an answer would tell a browser never to come back
-		}
+	if code == 0 && s.life.Err() != nil {
+		panic(http.ErrAbortHandler) // an answer would tell a browser never to come back
 	}
 	after, known, err := lastID(r)
 	if err != nil && code == 0 {
@@ -44,8 +37,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("X-Accel-Buffering", "no") // a proxy that gathers would delay
 	out := &outlet{w: w, rc: http.NewResponseController(w), patience: s.cfg.Patience}
-	if err := out.send(fmt.Appendf(nil, "retry: %d\n\n", s.cfg.Retry.Milliseconds()), false); err != nil {
+	again := s.cfg.Retry + rand.N(s.cfg.Retry) // or all that were cut at once would come back at once
+	if err := out.send(fmt.Appendf(nil, "retry: %d\n\n", again.Milliseconds()), false); err != nil {
 		s.cfg.Log.Warn("streaming: this connection cannot carry events", "err", err)
+		return
+	}
+	select {
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+	default: // a browser comes back from an end, but never from an error
+		s.cfg.Log.Warn("streaming: there is no room for another client", "clients", s.cfg.Clients)
 		return
 	}
 	if err := s.serve(r.Context(), out, subject, after, known || s.cfg.FromStart); err != nil && r.Context().Err() == nil {

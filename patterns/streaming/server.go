@@ -36,11 +36,11 @@ type ServerConfig struct {
 	Hosts     []string      // names by which browsers may call it, without port; localhost, 127.0.0.1 and ::1 if empty
 	Origins   []string      // other origins whose pages may read, such as https://shop.example
 	FromStart bool          // a client that comes without Last-Event-ID is told all that is stored, not only what comes
-	Retry     time.Duration // after which a browser comes back; 2s if zero
+	Retry     time.Duration // after which a browser comes back, or up to twice that; 2s if zero
 	KeepAlive time.Duration // silence after which a comment is sent; 15s if zero
 	Buffer    int           // events a client may be behind before it is cut; 256 if zero
 	Patience  time.Duration // for a client to take what is written to it; 10s if zero
-	Clients   int           // served at once; 10,000 if zero
+	Clients   int           // served at once; 10,000 if zero; others are told to come back
 	Log       *slog.Logger  // what nobody can be told otherwise; discarded if nil
 }
 
