@@ -157,6 +157,20 @@ func TestOtherConsumers(t *testing.T) {
 		sc.requeueAll("mended")
 		time.Sleep(time.Second)
 		require.Equal(t, []string{"3s billing"}, sc.noted(), "who gave it up is no more: it is for whoever is there")
+
+		sc.send("poison")
+		poison, err := plain.Next()
+		require.NoError(t, err)
+		guarded, err := sc.ch.Guard(t.Context(), plain, sc.handle("plain"))
+		require.NoError(t, err)
+		guarded(poison)
+		for _, name := range []string{"billing", "plain"} {
+			require.NoError(t, sc.js.DeleteConsumer(t.Context(), "ORDERS", name))
+		}
+		sc.requeueAll("mended")
+		orders, err := sc.js.Stream(t.Context(), "ORDERS")
+		require.NoError(t, err)
+		require.Zero(t, orders.CachedInfo().State.Msgs, "not promised: where nobody is, an interest stream keeps nothing")
 	})
 }
 

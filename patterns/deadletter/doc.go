@@ -28,8 +28,9 @@
 //
 //   - Poison is a letter after one try, what fails after Tries at doubled intervals,
 //     on work queues, interest and limits streams; fixed and requeued, it is handled
-//     (TestPoisonFixedRequeued, TestGuard). A try is a delivery: a worker's death costs
-//     one (TestWorkersDied).
+//     (TestPoisonFixedRequeued, TestGuard), with the message as it was sent
+//     (TestAsSent). A try is a delivery: a worker's death costs one (TestWorkersDied),
+//     and so does what comes to one that has been told to stop (TestStop).
 //   - Nothing is lost: wherever a worker, keeper or operator dies, and whatever is cut
 //     or restarted, each message is handled, or a letter exactly once; when all letters
 //     are requeued with a fix, all are handled (TestSweep). Terminating first,
@@ -49,8 +50,9 @@
 //     Duplicates window; past it, not promised: it may be two (TestRequeue). It carries
 //     no Nats-* header of before; with those, 10 of 10 go wrong (TestHeaders).
 //   - Not promised: order, a requeued message is a new one; that a consumer which is
-//     not guarded does not get again what another gave up (TestOtherConsumers); that a
-//     message whose acks were lost is not a letter as well (TestWorkersDied).
+//     not guarded does not get again what another gave up, or that an interest stream
+//     without consumers keeps what is requeued (TestOtherConsumers); that a message
+//     whose acks were lost is not a letter as well (TestWorkersDied).
 //
 // # When not to use it
 //

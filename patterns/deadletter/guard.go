@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime/debug"
 	"time"
 
@@ -18,7 +19,8 @@ var errLost = errors.New("not known: at the last try the worker died, or the let
 // what is given up as a dead letter before it leaves the stream. It counts the tries
 // itself; a consumer with a MaxDeliver is refused, since past that a message would
 // stay in the stream with nobody to tell. AckWait must be longer than handle takes.
-// The ctx is handed to handle; a message that comes after its end is handed back.
+// The ctx is handed to handle; a message that comes after its end is handed back, for
+// a backoff later: stop cons.Consume as well, as each delivery is a try.
 func (c *Channel) Guard(ctx context.Context, cons jetstream.Consumer, handle Handler) (jetstream.MessageHandler, error) {
 	if handle == nil || cons == nil {
 		return nil, fmt.Errorf("%w: the handler or the consumer is nil", ErrConfig)
@@ -45,9 +47,9 @@ func (c *Channel) do(ctx context.Context, me string, msg jetstream.Msg, handle H
 		return err
 	}
 	if ctx.Err() != nil {
-		return msg.Nak()
+		return msg.NakWithDelay(c.backoff(int(meta.NumDelivered))) // at once, it might be delivered here again, and again
 	}
-	m := &nats.Msg{Subject: msg.Subject(), Header: msg.Headers(), Data: msg.Data()}
+	m := &nats.Msg{Subject: msg.Subject(), Header: maps.Clone(msg.Headers()), Data: msg.Data()}
 	if only := m.Header[headerFor]; len(only) > 0 && only[0] != me {
 		return msg.Ack() // requeued for another, and handled here the first time
 	}

@@ -119,7 +119,7 @@ func (c *Channel) read(raw *jetstream.RawStreamMsg) (Letter, error) {
 	l.Sequence, bad[0] = strconv.ParseUint(f[2], 10, 64)
 	l.Tries, bad[1] = strconv.Atoi(h.Get(headerTries))
 	if err := errors.Join(bad[:]...); err != nil {
-		return l, fmt.Errorf("deadletter: %s is not from here: %w", raw.Subject, err)
+		return l, fmt.Errorf("deadletter: %s is not from here; delete message %d of DEAD_%s: %w", raw.Subject, raw.Sequence, c.name, err)
 	}
 	return l, nil
 }

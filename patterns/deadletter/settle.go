@@ -13,7 +13,7 @@ import (
 )
 
 // All yields the letters there are when it begins, oldest first. They may be
-// settled on the way. After an error it ends.
+// settled on the way. After an error it goes on if it can.
 func (c *Channel) All(ctx context.Context) iter.Seq2[Letter, error] {
 	return func(yield func(Letter, error) bool) {
 		info, err := ask(ctx, func(ctx context.Context) (*jetstream.StreamInfo, error) { return c.dead.Info(ctx) })
@@ -29,7 +29,7 @@ func (c *Channel) All(ctx context.Context) iter.Seq2[Letter, error] {
 			if errors.Is(err, ErrSettled) {
 				continue
 			}
-			if !yield(l, err) || err != nil {
+			if !yield(l, err) {
 				return
 			}
 		}
