@@ -158,16 +158,15 @@ func TestOtherConsumers(t *testing.T) {
 		time.Sleep(time.Second)
 		require.Equal(t, []string{"3s billing"}, sc.noted(), "who gave it up is no more: it is for whoever is there")
 
+		defer sc.work("c", "plain", sc.handle("plain"), deadletter.Config{})()
 		sc.send("poison")
-		poison, err := plain.Next()
-		require.NoError(t, err)
-		guarded, err := sc.ch.Guard(t.Context(), plain, sc.handle("plain"))
-		require.NoError(t, err)
-		guarded(poison)
+		time.Sleep(time.Second)
+		require.NotEmpty(t, sc.letters())
 		for _, name := range []string{"billing", "plain"} {
 			require.NoError(t, sc.js.DeleteConsumer(t.Context(), "ORDERS", name))
 		}
 		sc.requeueAll("mended")
+		require.Empty(t, sc.letters())
 		orders, err := sc.js.Stream(t.Context(), "ORDERS")
 		require.NoError(t, err)
 		require.Zero(t, orders.CachedInfo().State.Msgs, "not promised: where nobody is, an interest stream keeps nothing")
