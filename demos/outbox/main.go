@@ -24,7 +24,7 @@ var play = demo.Play{
 	About:   "a bakery's orders are in its books and in the kitchen, both or neither; its rival's are not",
 	Lasts:   16 * time.Second,
 	Streams: []string{"CAKES"},
-	Scene:   [2]time.Duration{900 * time.Millisecond, 8 * time.Second},
+	Scene:   [2]time.Duration{900 * time.Millisecond, 8200 * time.Millisecond},
 	Draw:    func(a tap.Arrow) bool { return a.From != "rival" && a.To != "rival" },
 	Cast:    func(e *demo.Env) error { return (&bakery{Env: e, opened: make(chan struct{})}).cast() },
 }

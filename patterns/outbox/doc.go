@@ -26,17 +26,19 @@
 //
 //   - What is committed is published, with subject, headers and body as put; what is
 //     rolled back is not (TestRelay, TestDualWrite).
-//   - Whatever is cut, killed or restarted, at each step of the relay, nothing is lost,
-//     and nothing is stored twice within the stream's window of duplicates (TestKilled,
-//     TestSweep). Stopped, the relay notes what it has published (TestStop).
+//   - Whatever is cut, killed, restarted or slow, at each step of the relay, nothing is
+//     lost, and nothing is stored twice within the stream's window of duplicates
+//     (TestKilled, TestSweep, TestSlow), nor past it by a relay that was cut off and is back
+//     (TestCutOff). Stopped, the relay notes what it has published (TestStop).
 //   - Beyond the window it may be stored twice, with one id (TestBeyondWindow); an inbox
 //     makes one effect of that, and of ten deliveries (TestInbox), until it is cleaned.
 //   - Of one key, messages are published in the order in which they were put, also by
 //     two relays at once (TestOrder, TestTwoRelays, TestSweep). Transactions that run at
-//     the same time have no order, and none is missed for that (TestLateCommit).
-//   - A message that no stream takes, or that is too large, holds up its key and no
-//     other, and is logged at each try (TestStuck). It is for a person to correct or
-//     delete the row.
+//     the same time have no order, and none is missed or overtaken for that
+//     (TestLateCommit, TestLateCommitInPass).
+//   - A message that no stream takes, that is too large, or whose row is spoilt, holds up
+//     its key and no other, and is logged at each try (TestStuck, TestSpoilt). It is for a
+//     person to correct or delete the row.
 //   - Woken, the relay publishes at once; if that is lost, within Poll (TestWake).
 //   - What was published is deleted at once, or after Keep (TestKeep).
 //

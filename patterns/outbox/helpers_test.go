@@ -103,10 +103,15 @@ func left(tb testing.TB, db *sql.DB) (n int) {
 // relay has a relay called shop run until stop is called, which returns what Run does.
 func relay(tb testing.TB, db *sql.DB, nc *nats.Conn, cfg outbox.Config) (stop func() error) {
 	tb.Helper()
+	return start(tb, db, nc, must(jetstream.New(nc, jetstream.WithPublishAsyncTimeout(5*time.Second))), cfg)
+}
+
+func start(tb testing.TB, db *sql.DB, nc *nats.Conn, js outbox.Publisher, cfg outbox.Config) (stop func() error) {
+	tb.Helper()
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	r, err := outbox.NewRelay(tb.Context(), db, nc, must(jetstream.New(nc, jetstream.WithPublishAsyncTimeout(5*time.Second))), "shop", cfg)
+	r, err := outbox.NewRelay(tb.Context(), db, nc, js, "shop", cfg)
 	require.NoError(tb, err)
 	ctx, cancel := context.WithCancel(tb.Context())
 	done := make(chan error, 1)

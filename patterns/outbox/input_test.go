@@ -29,6 +29,9 @@ func TestBadInput(t *testing.T) {
 		require.NoError(t, err)
 		require.ErrorIs(t, outbox.Put(ctx, tx, "ann", nil), outbox.ErrMessage)
 		require.ErrorIs(t, outbox.Put(ctx, tx, "a\x00", nats.NewMsg("a")), outbox.ErrMessage)
+		for _, m := range []*nats.Msg{nats.NewMsg("a\xff"), {Subject: "a", Header: nats.Header{"Place": {"Malm\xf6"}}}, {Subject: "a", Header: nats.Header{"\xff": {"x"}}}} {
+			require.ErrorIs(t, outbox.Put(ctx, tx, "ann", m), outbox.ErrMessage, "it would not be published as put")
+		}
 		_, err = outbox.Take(ctx, tx, "reader", "")
 		require.ErrorIs(t, err, outbox.ErrMessage)
 		_, err = outbox.Take(ctx, tx, "a.b", "id")

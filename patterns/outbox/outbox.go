@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -65,6 +66,13 @@ func Put(ctx context.Context, tx *sql.Tx, key string, msg *nats.Msg) error {
 	}
 	if strings.ContainsRune(key+id, 0) {
 		return fmt.Errorf("%w: key %.80q and message id %.80q may have no NUL", ErrMessage, key, id)
+	}
+	text := key + id + msg.Subject
+	for k, v := range msg.Header {
+		text += k + strings.Join(v, "")
+	}
+	if !utf8.ValidString(text) {
+		return fmt.Errorf("%w: %.80q has a key, an id, a subject or a header that is not UTF-8; put such bytes into the body", ErrMessage, msg.Subject)
 	}
 	header, err := json.Marshal(msg.Header)
 	if err == nil {

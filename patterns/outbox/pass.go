@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -16,46 +17,57 @@ import (
 const patience = 5 * time.Second
 
 type row struct {
-	id   int64
-	lane string
-	msg  *nats.Msg
+	id, top int64 // of the message, and of the newest when it was read
+	lane    string
+	msg     *nats.Msg
+	bad     error // why it cannot be published
 }
 
 // pass publishes what is in the outbox, up to a batch, and reports whether there is
 // more.
 func (r *Relay) pass(ctx context.Context) (more bool, err error) {
-	// What was read too long ago may be published already, by another relay, and the
-	// stream have forgotten that: half its window is enough for all answers to come.
-	ctx, cancel := context.WithTimeout(ctx, r.cfg.Window/2)
-	defer cancel()
-	settle, done := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.Window/2) // also when ctx ends
-	defer done()
 	if r.cfg.Keep > 0 {
 		if _, err := r.db.ExecContext(ctx, `DELETE FROM outbox WHERE sent < $1`, time.Now().Add(-r.cfg.Keep).UnixMilli()); err != nil {
 			return false, err
 		}
 	}
 	stuck := map[string]bool{}
-	for after := int64(0); ; { // past those whose keys are held up, or they would hold up all
-		rows, err := r.read(ctx, after)
+	for after, top := int64(0), int64(math.MaxInt64); ; { // past those whose keys are held up, or they would hold up all
+		rows, sent, err := r.batch(ctx, after, top, stuck)
 		if err != nil || len(rows) == 0 {
 			return false, err
 		}
-		sent, err := r.publish(ctx, rows, stuck)
-		if fail := r.mark(settle, sent); err != nil || fail != nil {
-			return false, errors.Join(err, fail)
-		}
-		if len(stuck) == 0 && len(sent) == len(rows) || ctx.Err() != nil {
+		if len(stuck) == 0 && sent == len(rows) {
 			return true, nil // to begin anew, unless that would try again at once what is held up
 		}
-		after = rows[len(rows)-1].id
+		// What was put since the first look may follow, of one key, what was committed
+		// late, and lies before it: both are for the next pass.
+		after, top = rows[len(rows)-1].id, min(top, rows[0].top)
 	}
 }
 
-// read returns the messages unsent after one, the oldest first. It must not go on from
-// the last one that was sent: a transaction that began earlier may be committed later.
-func (r *Relay) read(ctx context.Context, after int64) (all []row, err error) {
-	found, err := r.db.QueryContext(ctx, `SELECT id, lane, msg_id, subject, header, payload FROM outbox WHERE sent IS NULL AND id > $1 ORDER BY id LIMIT $2`, after, r.cfg.Batch)
+// batch reads messages, publishes them and notes that. What was read too long ago may
+// be published already, by another relay, and the stream have forgotten that: so each
+// has a quarter of its window, and so have the answers.
+func (r *Relay) batch(ctx context.Context, after, top int64, stuck map[string]bool) (rows []row, sent int, err error) {
+	fresh, cancel := context.WithTimeout(ctx, r.cfg.Window/4)
+	defer cancel()
+	rows, err = r.read(fresh, after, top)
+	if err != nil {
+		return nil, 0, err
+	}
+	stored, err := r.publish(fresh, rows, stuck)
+	note, done := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.Window/4) // also when ctx has ended
+	defer done()
+	return rows, len(stored), errors.Join(err, r.mark(note, stored))
+}
+
+// read returns the messages unsent after one and up to top, the oldest first. It must not
+// go on from the last one that was sent: a transaction that began earlier may be
+// committed later.
+func (r *Relay) read(ctx context.Context, after, top int64) (all []row, err error) {
+	found, err := r.db.QueryContext(ctx, `SELECT id, (SELECT max(id) FROM outbox), lane, msg_id, subject, header, payload
+		FROM outbox WHERE sent IS NULL AND id > $1 AND id <= $2 ORDER BY id LIMIT $3`, after, top, r.cfg.Batch)
 	if err != nil {
 		return nil, err
 	}
@@ -63,12 +75,10 @@ func (r *Relay) read(ctx context.Context, after int64) (all []row, err error) {
 	for found.Next() {
 		var id, header string
 		o := row{msg: &nats.Msg{}}
-		if err := found.Scan(&o.id, &o.lane, &id, &o.msg.Subject, &header, &o.msg.Data); err != nil {
+		if err := found.Scan(&o.id, &o.top, &o.lane, &id, &o.msg.Subject, &header, &o.msg.Data); err != nil {
 			return nil, err
 		}
-		if err := json.Unmarshal([]byte(header), &o.msg.Header); err != nil {
-			return nil, fmt.Errorf("message %d: header: %w", o.id, err)
-		}
+		o.bad = json.Unmarshal([]byte(header), &o.msg.Header)
 		if o.msg.Header == nil {
 			o.msg.Header = nats.Header{}
 		}
@@ -88,15 +98,22 @@ func (r *Relay) publish(ctx context.Context, rows []row, stuck map[string]bool) 
 		row
 		ack jetstream.PubAckFuture
 	}
-	for len(rows) > 0 && ctx.Err() == nil {
+	for len(rows) > 0 && err == nil {
+		if err := ctx.Err(); err != nil {
+			return stored, fmt.Errorf("%d messages left: %w", len(rows), err)
+		}
 		var flying []flight
 		var rest []row
 		busy := map[string]bool{}
 		for _, o := range rows {
 			switch {
-			case stuck[o.lane]:
+			case stuck[o.lane] || err != nil:
 			case busy[o.lane]:
 				rest = append(rest, o)
+			case o.bad != nil:
+				r.fail(o, o.bad, stuck)
+			case !r.nc.IsConnected(): // or it would be sent when the line is back, long after another relay has
+				err = nats.ErrDisconnected
 			default:
 				busy[o.lane] = true
 				ack, err := r.js.PublishMsgAsync(o.msg)
@@ -107,7 +124,8 @@ func (r *Relay) publish(ctx context.Context, rows []row, stuck map[string]bool) 
 				flying = append(flying, flight{o, ack})
 			}
 		}
-		late := time.NewTimer(patience)
+		wait := min(patience, r.cfg.Window/4)
+		late := time.NewTimer(wait)
 		for _, f := range flying {
 			select {
 			case <-f.ack.Ok():
@@ -115,13 +133,13 @@ func (r *Relay) publish(ctx context.Context, rows []row, stuck map[string]bool) 
 			case err := <-f.ack.Err():
 				r.fail(f.row, err, stuck)
 			case <-late.C:
-				return stored, fmt.Errorf("no answer within %v", patience)
+				return stored, fmt.Errorf("no answer within %v", wait)
 			}
 		}
 		late.Stop()
 		rows = rest
 	}
-	return stored, nil
+	return stored, err
 }
 
 func (r *Relay) fail(o row, err error, stuck map[string]bool) {

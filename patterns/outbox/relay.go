@@ -54,8 +54,8 @@ type Relay struct {
 	ran   atomic.Bool
 }
 
-// NewRelay makes the relay called name, which [Wake] wakes on nc. The context bounds
-// this call only.
+// NewRelay makes the relay called name, which publishes by js, of nc, and which [Wake]
+// wakes on nc. The context bounds this call only.
 func NewRelay(ctx context.Context, db *sql.DB, nc *nats.Conn, js Publisher, name string, cfg Config) (*Relay, error) {
 	cfg, err := cfg.normal()
 	if err == nil {
