@@ -33,7 +33,7 @@ var (
 const (
 	HeaderTries  = "Backoff-Tries"  // how often it was tried
 	HeaderReason = "Backoff-Reason" // of the given up: the error of the last try
-	headerOf     = "Backoff-Of"     // of what is put away: the sequence of the message that it replaces
+	headerOf     = "Backoff-Of"     // of what is put away or given up: the sequence of the message that it was
 )
 
 // Message is what a Handler is given.

@@ -26,12 +26,13 @@
 //
 //   - Each message is done at least once, or given up and kept after exactly Tries tries, or at
 //     once if it is poison (TestSweep, TestRetry, TestPoison). A worker that dies has had its try
-//     (TestDeath), one that is told to stop, not (TestStop).
+//     (TestDeath), one that is told to stop, not (TestStop). Given up it stays, with its
+//     reason, when the worker could not say so (TestGivenUp), and may be sent again (TestResent).
 //   - Tries are at least Policy.Least apart (TestPolicy, TestRetry, TestSweep), but for this: after
 //     a death, AckWait, twice Timeout, takes the place of a longer wait (TestDeath), and a restart of
-//     the server may cut up to a second off a short one (TestRestartIsEarly). A worker that is cut
-//     off and comes back late puts nothing away that another has done, but its nak, if it was on
-//     the way, may have a message come again early. How long at most is not promised: the breaker,
+//     the server may cut up to a second off a short one (TestRestartIsEarly). A worker that is
+//     late puts nothing away that another has done (TestLate), but its nak, if it was on the way
+//     when it was cut off, may have a message come again early. How long at most is not promised: the breaker,
 //     the budget and a want of hands add to it (TestBreaker, TestBudget).
 //   - A worker makes no more retries than its budget has tokens (TestBudget, TestSweep), and while
 //     its breaker is open it makes no call, then one (TestBreaker, TestBreakerStates). What waits for
@@ -42,7 +43,8 @@
 //     (TestSlowConsumer).
 //   - Not promised: order, as what fails is overtaken (TestRetry); once, as a worker may die after
 //     the effect (TestDeath); that nothing is given up in an outage longer than its tries, as the
-//     call that the breaker lets through is a try (TestSweep).
+//     call that the breaker lets through is a try (TestSweep); two messages of one id, of which
+//     the one that has waited for long takes the place of the other (TestReplaced).
 //   - Not promised: waits by a clock that differs from the server's, which keeps the long ones.
 //     Budget and breaker are of each worker, not of all together (TestSweep).
 //

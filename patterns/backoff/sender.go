@@ -3,7 +3,6 @@ package backoff
 import (
 	"context"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -41,10 +40,10 @@ func NewSender(ctx context.Context, js jetstream.JetStream, queue string, cfg Co
 	return s, nil
 }
 
-// Send stores the message id; the Subject of msg is not used. It returns nil if it is
-// stored, [ErrFull] if the workers are behind, and otherwise it may be stored: sent
-// again within two minutes, it is stored once. After that, an id that still waits is
-// replaced.
+// Send stores the message id; the Subject and the Nats-* and Backoff-* headers of msg are
+// not used. It returns nil if it is stored, [ErrFull] if the workers are behind, and
+// otherwise it may be stored: sent again within two minutes, it is stored once. An id is
+// of one message for as long as that waits: of two, one might be lost.
 func (s *Sender) Send(ctx context.Context, id string, msg *nats.Msg) error {
 	if err := checkID(id); err != nil {
 		return err
@@ -60,7 +59,7 @@ func (s *Sender) send(ctx context.Context, id string, msg *nats.Msg) error {
 	if msg == nil {
 		return fmt.Errorf("%w: it is nil; one without a body is an empty Msg", nats.ErrInvalidMsg)
 	}
-	m := &nats.Msg{Subject: subject(s.queue, "do", id), Header: maps.Clone(msg.Header), Data: msg.Data}
+	m := &nats.Msg{Subject: subject(s.queue, "do", id), Header: clean(msg.Header), Data: msg.Data}
 	if n, limit := int64(m.Size()), s.js.Conn().MaxPayload()-room; n > limit {
 		return fmt.Errorf("%w: %d bytes, at most %d; send a reference to the data", nats.ErrMaxPayload, n, limit)
 	}

@@ -89,8 +89,7 @@ func (w *Worker) delay(msg jetstream.Msg, wait time.Duration) error {
 // the tries it has had. Unlike a nak with a delay, it holds no slot of MaxAckPending,
 // and it counts no try that was none.
 func (w *Worker) putAway(ctx context.Context, msg jetstream.Msg, id string, seq uint64, tries int, wait time.Duration) error {
-	m := w.copy(msg, "later", id, tries)
-	m.Header.Set(headerOf, strconv.FormatUint(seq, 10))
+	m := w.copy(msg, "later", id, tries, seq)
 	m.Header.Set("Nats-Schedule", "@at "+time.Now().Add(wait).UTC().Format(time.RFC3339Nano)) // WithScheduleAt cuts to the second, which is early
 	m.Header.Set("Nats-Schedule-Target", msg.Subject())
 	if err := w.store(ctx, m, msg, seq); err != nil {
@@ -99,10 +98,10 @@ func (w *Worker) putAway(ctx context.Context, msg jetstream.Msg, id string, seq 
 	return msg.Ack()
 }
 
-// isAway reports whether a message that is delivered again was put away, by a worker
-// that could not say so.
+// isAway reports whether a message that is delivered again was put away or given up,
+// by a worker that could not say so: that is stored after it, under its id.
 func (w *Worker) isAway(ctx context.Context, id string, seq uint64) (bool, error) {
-	m, err := w.stream.GetLastMsgForSubject(ctx, subject(w.queue, "later", id))
+	m, err := w.stream.GetMsg(ctx, seq+1, jetstream.WithGetMsgSubject(subject(w.queue, "*", id)))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return false, nil
 	}
@@ -111,7 +110,7 @@ func (w *Worker) isAway(ctx context.Context, id string, seq uint64) (bool, error
 
 // giveUp stores a message with its reason, and only then takes it from the queue.
 func (w *Worker) giveUp(ctx context.Context, msg jetstream.Msg, id string, seq uint64, tries int, reason error) error {
-	m := w.copy(msg, "failed", id, tries)
+	m := w.copy(msg, "failed", id, tries, seq)
 	why := strings.ToValidUTF8(fmt.Sprintf("%.200s", reason), "")
 	m.Header.Set(HeaderReason, strings.NewReplacer("\r", " ", "\n", " ").Replace(why))
 	if err := w.store(ctx, m, msg, seq); err != nil {
@@ -131,16 +130,23 @@ func (w *Worker) store(ctx context.Context, m *nats.Msg, msg jetstream.Msg, seq 
 	return err
 }
 
-func (w *Worker) copy(msg jetstream.Msg, what, id string, tries int) *nats.Msg {
-	m := nats.NewMsg(subject(w.queue, what, id))
-	for k, v := range msg.Headers() {
-		if k != headerOf && !strings.HasPrefix(strings.ToLower(k), "nats-") { // those are orders to the server, already carried out
-			m.Header[k] = v
+func (w *Worker) copy(msg jetstream.Msg, what, id string, tries int, seq uint64) *nats.Msg {
+	m := &nats.Msg{Subject: subject(w.queue, what, id), Header: clean(msg.Headers()), Data: msg.Data()}
+	m.Header.Set(HeaderTries, strconv.Itoa(tries))
+	m.Header.Set(headerOf, strconv.FormatUint(seq, 10))
+	return m
+}
+
+// clean returns the headers without ours, and without those that are orders to the
+// server, already carried out.
+func clean(h nats.Header) nats.Header {
+	out := nats.Header{}
+	for k, v := range h {
+		if low := strings.ToLower(k); !strings.HasPrefix(low, "nats-") && !strings.HasPrefix(low, "backoff-") {
+			out[k] = v
 		}
 	}
-	m.Header.Set(HeaderTries, strconv.Itoa(tries))
-	m.Data = msg.Data()
-	return m
+	return out
 }
 
 // pause stops the server delivering, to the other workers too.
