@@ -26,20 +26,21 @@
 //
 //   - Out of SEQUENCE_<name> each sequence comes in order, each message once, whatever
 //     is cut, killed or restarted, and a gap only where Missing said Skip
-//     (TestOrder, TestRepeats, TestSweep, TestSweepFindsTwins).
+//     (TestOrder, TestRepeats, TestOutage, TestSweep, TestSweepFindsTwins).
 //   - Nothing is lost in the resequencer: what it holds, another goes on with, at once
-//     after Run has ended, after 30s if it was killed (TestResume, TestSweep).
+//     after Run has ended, after 30s if it was killed (TestResume, TestSweep). Who skips
+//     sooner than that skips what the killed one held (TestKilledAndSkipped).
 //   - A gap is waited for as long as Patience, and up to a quarter more, before Missing
 //     decides to wait, to skip, or to fail; other sequences do not wait (TestGap). Who
 //     failed goes on where it stood (TestFailedGoesOn). What was skipped and comes
-//     after all is dropped, and logged (TestGap/skip).
+//     after all is dropped, and logged (TestGap/skip, TestSkippedIsLogged).
 //   - No more than Room messages are held; what finds none is put back and comes again
-//     after Patience (TestRoom). Two messages more than 65,536 apart cannot change
-//     places.
+//     after half of Patience (TestRoom, TestFullAndOverdue). Two messages more than
+//     65,536 apart cannot change places.
 //   - Send stores all or none; sent again within the stream's window of duplicates, it
 //     stores nothing (TestSend, TestAllOrNone).
-//   - Two resequencers of one name keep the order, but each waits up to Patience for
-//     what the other holds (TestTwo).
+//   - Two resequencers of one name keep the order, and neither skips what the other
+//     can send, which it sees up to a quarter of Patience later (TestTwo, TestAnotherSends).
 //   - A message without a position is terminated, which is logged and told by an
 //     advisory; it stays in its stream (TestRefused).
 //   - Between sequences there is no order: none waits for another (TestGap).

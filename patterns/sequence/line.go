@@ -9,12 +9,11 @@ import (
 // line is one sequence, as far as it has come.
 type line struct {
 	id      string
-	next    uint64 // the number that is to go out next
+	next    uint64 // the number that is to go out next; 0 if that is not known yet
 	stored  uint64 // where in the stream what went out last is; 0 if nothing has
 	held    map[uint64]jetstream.Msg
 	missing time.Time // since when next has been waited for, while others are held
 	asked   time.Time // when it was last decided to wait on
-	skipped bool      // some went missing for good
 }
 
 // gap returns what is missing before the first message held.

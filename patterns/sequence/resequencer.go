@@ -58,12 +58,12 @@ func New(ctx context.Context, js jetstream.JetStream, stream, name string, cfg C
 // Run puts in order what comes until ctx ends, hands back what it holds, and returns
 // nil; before that, it returns only if it cannot go on. It may be called once. Two of
 // one name share the work and keep the order, though each waits for what the other
-// holds.
+// sends.
 func (r *Resequencer) Run(ctx context.Context) error {
 	if r.ran.Swap(true) {
 		return ErrTwice
 	}
-	in, gone, leave := make(chan jetstream.Msg), make(chan error, 1), make(chan struct{})
+	in, trouble, leave := make(chan jetstream.Msg), make(chan error, 1), make(chan struct{})
 	consuming, err := r.reads.Consume(func(m jetstream.Msg) {
 		select {
 		case in <- m:
@@ -71,14 +71,10 @@ func (r *Resequencer) Run(ctx context.Context) error {
 			_ = m.Nak() // else it comes again after AckWait
 		}
 	}, jetstream.PullMaxMessages(r.cfg.Room), jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
-		if errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrConsumerNotFound) {
-			select {
-			case gone <- err:
-			default:
-			}
-			return
+		select {
+		case trouble <- err:
+		default: // one is enough to have a look
 		}
-		r.cfg.Log.Warn("sequence: reading is interrupted", "resequencer", r.name, "err", err)
 	}))
 	if err != nil {
 		return fmt.Errorf("sequence: %s: %w", r.name, err)
@@ -104,7 +100,8 @@ func (r *Resequencer) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case err = <-gone:
+		case cause := <-trouble: // mostly an outage, which ends
+			err = r.gone(ctx, cause)
 		case <-consuming.Closed():
 			err = nats.ErrConnectionClosed
 		case m := <-in:
@@ -129,30 +126,26 @@ func (r *Resequencer) take(ctx context.Context, m jetstream.Msg) error {
 	}
 	l := r.lines[p.ID]
 	if l == nil {
-		l = &line{id: p.ID, held: map[uint64]jetstream.Msg{}}
-		if err := r.recall(ctx, l); err != nil {
-			return err
-		}
 		r.forget()
+		l = &line{id: p.ID, held: map[uint64]jetstream.Msg{}}
 		r.lines[p.ID] = l
-	}
-	if p.Number < l.next {
-		if l.skipped {
-			r.cfg.Log.Warn("sequence: too late or twice, and dropped", "resequencer", r.name, "sequence", p.ID, "number", p.Number)
-		}
-		return m.Ack()
 	}
 	if _, again := l.held[p.Number]; !again {
 		r.held++
 	}
 	l.held[p.Number] = m
-	if err := r.release(ctx, l); err != nil {
-		return err
+	if l.next == 0 {
+		err = r.recall(ctx, l)
+	} else if p.Number < l.next {
+		err = r.drop(l)
 	}
-	if r.held >= r.cfg.Room {
-		return r.full(ctx)
+	if err == nil {
+		err = r.release(ctx, l)
 	}
-	return nil
+	if err == nil && r.held >= r.cfg.Room {
+		err = r.full(ctx)
+	}
+	return err
 }
 
 // release sends out what is next on a line, as far as it has come.
@@ -171,6 +164,18 @@ func (r *Resequencer) release(ctx context.Context, l *line) error {
 		l.missing = time.Now()
 		l.asked = l.missing
 	}
+	return nil
+}
+
+// gone returns an error if there is nothing left to read from.
+func (r *Resequencer) gone(ctx context.Context, cause error) error {
+	ctx, cancel := context.WithTimeout(ctx, tryTime)
+	defer cancel()
+	_, err := r.reads.Info(ctx)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+		return err
+	}
+	r.cfg.Log.Warn("sequence: reading is interrupted", "resequencer", r.name, "err", cause)
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"time"
 
@@ -19,20 +20,25 @@ const Most = 1000
 const alreadyStored = 10201 // of a batch with a message id that is known
 
 // Send stores msgs as the sequence id, all or none: numbered from 1, the last one
-// marked. It waits for 10s at most. Sent again after an error, within the stream's
-// window of duplicates, it is stored once. The stream must have AllowAtomicPublish.
-// Needs NATS 2.12.
+// marked; msgs are left as they are. It waits for 10s at most. Sent again after an
+// error, within the stream's window of duplicates, it is stored once; an id names one
+// sequence, and another under the same id is taken for a repetition. The stream must
+// have AllowAtomicPublish. Needs NATS 2.12.
 func Send(ctx context.Context, js jetstream.JetStream, id string, msgs ...*nats.Msg) error {
 	if len(msgs) == 0 || len(msgs) > Most {
 		return fmt.Errorf("%w: a sequence of %d messages; Send takes 1 to %d", ErrPosition, len(msgs), Most)
 	}
-	nc, batch, last := js.Conn(), rand.Text(), len(msgs)-1
+	nc, batch, last, out := js.Conn(), rand.Text(), len(msgs)-1, make([]*nats.Msg, len(msgs))
 	for i, m := range msgs {
 		if m == nil {
 			return fmt.Errorf("%w: message %d is nil", ErrPosition, i+1)
 		}
+		m = &nats.Msg{Subject: m.Subject, Header: maps.Clone(m.Header), Data: m.Data}
 		if err := Stamp(m, Position{id, uint64(i) + 1, i == last}); err != nil {
 			return err
+		}
+		for _, name := range []string{"Nats-Batch-Id", "Nats-Batch-Sequence", "Nats-Batch-Commit"} {
+			m.Header.Del(name) // it may have been part of another batch
 		}
 		if last > 0 {
 			m.Header.Set("Nats-Batch-Id", batch)
@@ -41,13 +47,14 @@ func Send(ctx context.Context, js jetstream.JetStream, id string, msgs ...*nats.
 		if size, most := m.Size(), nc.MaxPayload(); most > 0 && int64(size) > most {
 			return fmt.Errorf("sequence: message %d of %s takes %d bytes; the server takes %d: %w", i+1, id, size, most, nats.ErrMaxPayload)
 		}
+		out[i] = m
 	}
 	if last > 0 {
-		msgs[last].Header.Set("Nats-Batch-Commit", "1")
+		out[last].Header.Set("Nats-Batch-Commit", "1")
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if err := send(ctx, nc, msgs); err != nil {
+	if err := send(ctx, nc, out); err != nil {
 		return fmt.Errorf("sequence: send %s: %w", id, err)
 	}
 	return nil

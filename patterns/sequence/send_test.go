@@ -131,7 +131,7 @@ func TestRefused(t *testing.T) {
 		stop := run(t, s.JetStream("reseq"), sequence.Config{})
 		_, err = js.Publish(ctx, "pages.a", []byte("no headers"))
 		require.NoError(t, err)
-		put(t, js, "a", 0, math.MaxUint64, 1)
+		put(t, js, "a", 0, math.MaxInt64, 1)
 		time.Sleep(time.Second)
 		got, _ := ordered(t, js, "a")
 		require.Equal(t, []string{"a 1"}, got)

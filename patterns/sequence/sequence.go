@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"strconv"
 	"time"
 
@@ -47,8 +48,8 @@ func Stamp(msg *nats.Msg, p Position) error {
 	if err := checkID(p.ID); err != nil {
 		return err
 	}
-	if p.Number == 0 {
-		return fmt.Errorf("%w: numbers begin at 1", ErrPosition)
+	if p.Number == 0 || p.Number > math.MaxInt64 {
+		return fmt.Errorf("%w: number %d; from 1 to %d", ErrPosition, p.Number, math.MaxInt64)
 	}
 	if msg.Header == nil {
 		msg.Header = nats.Header{}
@@ -69,9 +70,9 @@ func At(h nats.Header) (Position, error) {
 	if err := checkID(p.ID); err != nil {
 		return p, fmt.Errorf("%w: header %s: %w", ErrPosition, HeaderID, err)
 	}
-	n, err := strconv.ParseUint(h.Get(HeaderNumber), 10, 64)
+	n, err := strconv.ParseUint(h.Get(HeaderNumber), 10, 63) // so that there is always a next one
 	if err != nil || n == 0 {
-		return p, fmt.Errorf("%w: header %s is %.40q; numbers begin at 1", ErrPosition, HeaderNumber, h.Get(HeaderNumber))
+		return p, fmt.Errorf("%w: header %s is %.40q; from 1 to %d", ErrPosition, HeaderNumber, h.Get(HeaderNumber), math.MaxInt64)
 	}
 	p.Number = n
 	return p, nil
@@ -82,7 +83,7 @@ type Gap struct {
 	ID       string
 	From, To uint64
 	Waited   time.Duration // in all
-	Full     bool          // there is no room to hold more; Wait puts back what was to come last
+	Full     bool          // there is no room to hold more, perhaps long before Patience is over; Wait puts back what was to come last
 }
 
 // Decision is what to do about a [Gap].

@@ -142,14 +142,14 @@ func TestResume(t *testing.T) {
 }
 
 // Two resequencers of one name keep the order, though each holds what the other
-// waits for.
+// waits for, and neither skips that.
 func TestTwo(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		js := s.JetStream("sender")
 		pages(t, js)
-		one := run(t, s.JetStream("one"), sequence.Config{})
+		one := run(t, s.JetStream("one"), sequence.Config{Missing: skip})
 		time.Sleep(time.Millisecond)
-		two := run(t, s.JetStream("two"), sequence.Config{})
+		two := run(t, s.JetStream("two"), sequence.Config{Missing: skip})
 		var numbers []uint64
 		for i := range uint64(40) {
 			numbers = append(numbers, i^3+1)
