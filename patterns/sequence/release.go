@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"strings"
 	"time"
 
@@ -62,10 +61,10 @@ func (r *Resequencer) drop(l *line) error {
 // send stores m, which is next, in the stream of what is in order, if nothing else
 // has gone there since; and only then acknowledges it.
 func (r *Resequencer) send(ctx context.Context, l *line, m jetstream.Msg) error {
-	out := &nats.Msg{Subject: r.subject(l), Header: maps.Clone(m.Headers()), Data: m.Data()}
-	for name := range out.Header {
-		if strings.HasPrefix(name, "Nats-") { // instructions to the stream it came from
-			delete(out.Header, name)
+	out := &nats.Msg{Subject: r.subject(l), Header: make(nats.Header, len(m.Headers())+1), Data: m.Data()}
+	for name, values := range m.Headers() {
+		if !strings.HasPrefix(name, "Nats-") { // instructions to the stream it came from
+			out.Header[name] = values
 		}
 	}
 	var ack *jetstream.PubAck

@@ -63,7 +63,8 @@ func (r *Resequencer) Run(ctx context.Context) error {
 	if r.ran.Swap(true) {
 		return ErrTwice
 	}
-	in, trouble, leave := make(chan jetstream.Msg), make(chan error, 1), make(chan struct{})
+	// Of some room, so that not every message has to wake the other side.
+	in, trouble, leave := make(chan jetstream.Msg, 64), make(chan error, 1), make(chan struct{})
 	consuming, err := r.reads.Consume(func(m jetstream.Msg) {
 		select {
 		case in <- m:
@@ -87,6 +88,9 @@ func (r *Resequencer) Run(ctx context.Context) error {
 			consuming.Stop() // a drain would wait for the server
 		}
 		<-consuming.Closed()
+		for len(in) > 0 {
+			_ = (<-in).Nak()
+		}
 		for _, l := range r.lines {
 			for _, m := range l.held {
 				_ = m.Nak() // likewise

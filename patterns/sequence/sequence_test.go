@@ -141,6 +141,24 @@ func TestResume(t *testing.T) {
 	})
 }
 
+// What was fetched ahead is handed back as well, at once.
+func TestHandsBack(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		js := s.JetStream("sender")
+		pages(t, js)
+		require.NoError(t, sequence.Send(t.Context(), js, "a", book(40)...))
+		s.Line("one").Delay(50 * time.Millisecond)
+		stop := run(t, s.JetStream("one"), sequence.Config{})
+		time.Sleep(time.Second)
+		require.NoError(t, stop())
+		stop = run(t, s.JetStream("two"), sequence.Config{})
+		time.Sleep(10 * time.Second)
+		bodies, _ := ordered(t, js, "a")
+		require.Len(t, bodies, 40)
+		require.NoError(t, stop())
+	})
+}
+
 // Two resequencers of one name keep the order, though each holds what the other
 // waits for, and neither skips that.
 func TestTwo(t *testing.T) {
