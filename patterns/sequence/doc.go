@@ -35,7 +35,7 @@
 //     failed goes on where it stood (TestFailedGoesOn). What was skipped and comes
 //     after all is dropped, and logged (TestGap/skip, TestSkippedIsLogged).
 //   - No more than Room messages are held; what finds none is put back and comes again
-//     after half of Patience (TestRoom, TestFullAndOverdue). Two messages more than
+//     after half of Patience (TestRoom, TestPutBack, TestFullAndOverdue). Two messages more than
 //     65,536 apart cannot change places.
 //   - Send stores all or none; sent again within the stream's window of duplicates, it
 //     stores nothing (TestSend, TestAllOrNone).

@@ -119,3 +119,22 @@ func TestRoom(t *testing.T) {
 		require.NoError(t, stop())
 	})
 }
+
+// What found no room comes again before it could itself be found missing.
+func TestPutBack(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		js := s.JetStream("sender")
+		pages(t, js)
+		stop := run(t, s.JetStream("reseq"), sequence.Config{Room: 3, Missing: func(g sequence.Gap) sequence.Decision {
+			if g.Full {
+				return sequence.Wait
+			}
+			return sequence.Skip
+		}})
+		put(t, js, "a", 6, 2, 3, 4, 1, 5, 6) // 4 finds no room, and is the next soon after
+		time.Sleep(time.Minute)
+		got, _ := ordered(t, js, "a")
+		require.Equal(t, "a 1,a 2,a 3,a 4,a 5,a 6", strings.Join(got, ","))
+		require.NoError(t, stop())
+	})
+}
