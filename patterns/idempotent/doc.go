@@ -32,7 +32,8 @@
 //   - Receiver: at least once, and by one at a time as long as effects heed their ctx
 //     (TestCrash). It is repeated only if a worker dies, or cannot reach the bucket
 //     until its Lease ends, between effect and record; one that lives says ErrInDoubt,
-//     and the delivery count tells the next (TestSweep, TestInDoubt).
+//     and the delivery count tells the next (TestSweep, TestInDoubt, TestRecordOfAnother,
+//     TestLeaseOfAFraction).
 //   - Publisher: stored once for each id and subject, whatever is cut, if the stream
 //     keeps it (TestPublishSweep, TestPublisher). An answer that does not come before
 //     the window is nearly over is ErrInDoubt, and nothing is sent later (TestPublisher).
@@ -43,8 +44,9 @@
 //     again past Keep, or past the window, has its effect again (TestBound). A stream
 //     that no longer has a message, such as a work queue after the ack, forgets its id
 //     at a restart, inside the window too (TestPublisher).
-//   - Not promised: content is not compared, what comes second under an id is dropped
-//     (TestPublisher). Nor is order: each message is by itself (TestOrder).
+//   - Not promised: content is not compared, what comes second under an id is dropped;
+//     what the network held back past the window is stored again (TestPublisher). Nor is
+//     order: each message is by itself (TestOrder).
 //   - The naive ways lose or double under the same checks (TestCrash, TestSweepTwins).
 //
 // # When not to use it

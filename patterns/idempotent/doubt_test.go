@@ -55,6 +55,48 @@ func TestInDoubt(t *testing.T) {
 	}
 }
 
+// What another has recorded meanwhile is not ours: the effect took place twice, and
+// the one that was late says so.
+func TestRecordOfAnother(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		cfg := idempotent.Config{Keep: ages, Lease: 5 * time.Second}
+		late, err := idempotent.NewReceiver(t.Context(), s.JetStream("late"), "post", cfg)
+		require.NoError(t, err)
+		next, err := idempotent.NewReceiver(t.Context(), s.JetStream("next"), "post", cfg)
+		require.NoError(t, err)
+		effects := 0
+		done, err := late.Once(t.Context(), "letter-1", func(context.Context) error { // heeds nothing
+			effects++
+			time.Sleep(10 * time.Second)
+			done, err := next.Once(t.Context(), "letter-1", func(context.Context) error { effects++; return nil })
+			require.NoError(t, err)
+			require.True(t, done)
+			return nil
+		})
+		require.True(t, done)
+		require.Equal(t, 2, effects)
+		require.ErrorIs(t, err, idempotent.ErrInDoubt)
+	})
+}
+
+// A server counts a time to live in whole seconds: the claim does not end before the
+// Lease does.
+func TestLeaseOfAFraction(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		r, err := idempotent.NewReceiver(t.Context(), s.JetStream("worker"), "post", idempotent.Config{Keep: ages, Lease: 7900 * time.Millisecond})
+		require.NoError(t, err)
+		_, err = r.Once(t.Context(), "letter-1", func(ctx context.Context) error {
+			for ctx.Err() == nil {
+				_, err := r.Once(ctx, "letter-1", func(context.Context) error { return nil })
+				require.Error(t, err, "two at a time")
+				time.Sleep(100 * time.Millisecond)
+			}
+			return nil
+		})
+		require.NoError(t, err)
+	})
+}
+
 // Messages are independent of each other: one that failed does not hold up the next,
 // and comes after it.
 func TestOrder(t *testing.T) {

@@ -20,18 +20,19 @@ const (
 // server's answer is heard.
 type Publisher struct {
 	js     jetstream.JetStream
+	stream string
 	window time.Duration
 	limit  int64
 }
 
-// NewPublisher returns a publisher into the stream, whose window it finds there.
+// NewPublisher returns a publisher into the stream, and no other, whose window it finds there.
 // A stream with sources has none unless it was set, and is refused (ErrMismatch).
 func NewPublisher(ctx context.Context, js jetstream.JetStream, stream string) (*Publisher, error) {
 	s, err := ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, stream) })
 	if err != nil {
 		return nil, fmt.Errorf("idempotent: stream %q: %w", stream, err)
 	}
-	p := &Publisher{js, s.CachedInfo().Config.Duplicates, js.Conn().MaxPayload()}
+	p := &Publisher{js, stream, s.CachedInfo().Config.Duplicates, js.Conn().MaxPayload()}
 	if p.window == 0 {
 		return nil, fmt.Errorf("%w: stream %s has no Duplicates window", ErrMismatch, stream)
 	}
@@ -85,7 +86,7 @@ func (p *Publisher) Publish(ctx context.Context, id string, msg *nats.Msg) (done
 func (p *Publisher) send(ctx context.Context, msg *nats.Msg) (*jetstream.PubAck, error) {
 	ctx, cancel := context.WithTimeout(ctx, try)
 	defer cancel()
-	return p.js.PublishMsg(ctx, msg)
+	return p.js.PublishMsg(ctx, msg, jetstream.WithExpectStream(p.stream)) // another's window is another
 }
 
 // unsettled reports whether an error leaves it open what became of a request.

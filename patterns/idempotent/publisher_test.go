@@ -61,7 +61,7 @@ func TestPublisher(t *testing.T) {
 			got, err := stream.GetMsg(t.Context(), 1)
 			require.NoError(t, err)
 			require.Equal(t, "dear", string(got.Data))
-			require.Equal(t, nats.Header{"To": {"ann"}, "Nats-Msg-Id": {"letters.paid/order-1"}}, got.Header)
+			require.Equal(t, nats.Header{"To": {"ann"}, "Nats-Msg-Id": {"letters.paid/order-1"}, "Nats-Expected-Stream": {"OUT"}}, got.Header)
 		}},
 		{"content is not compared: what comes second is dropped", func(t *testing.T, s *natstest.Server, js jetstream.JetStream) {
 			stream, p := outbox(t, js, jetstream.LimitsPolicy)
@@ -75,6 +75,7 @@ func TestPublisher(t *testing.T) {
 		{"a cut is waited out", func(t *testing.T, s *natstest.Server, js jetstream.JetStream) {
 			stream, p := outbox(t, js, jetstream.LimitsPolicy)
 			s.Line("client").Down()
+			time.Sleep(time.Second)
 			time.AfterFunc(30*time.Second, s.Line("client").Up)
 			done, err := p.Publish(t.Context(), "order-1", paid)
 			require.NoError(t, err)
@@ -108,6 +109,17 @@ func TestPublisher(t *testing.T) {
 			require.NoError(t, err)
 			require.False(t, done, "it was stored")
 			require.Equal(t, 1, stored(t, stream))
+		}},
+		{"what the network holds back past the window is stored again", func(t *testing.T, s *natstest.Server, js jetstream.JetStream) {
+			_, p := outbox(t, js, jetstream.LimitsPolicy)
+			s.Line("client").Delay(3 * time.Second) // the first try comes in time
+			time.AfterFunc(time.Second, func() { s.Line("client").Delay(2 * time.Minute) })
+			_, err := p.Publish(t.Context(), "order-1", paid)
+			require.ErrorIs(t, err, idempotent.ErrInDoubt)
+			time.Sleep(10 * time.Minute)
+			stream, err := s.JetStream("observer").Stream(t.Context(), "OUT")
+			require.NoError(t, err)
+			require.Greater(t, stored(t, stream), 1)
 		}},
 		{"a stream remembers across a restart only what it still has", func(t *testing.T, s *natstest.Server, js jetstream.JetStream) {
 			stream, p := outbox(t, js, jetstream.WorkQueuePolicy)

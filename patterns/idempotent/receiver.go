@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -12,7 +13,7 @@ import (
 // What a record says.
 const (
 	claimed  = "claimed" // somebody is at it, for a Lease at most: then the server forgets the record
-	finished = "done"
+	finished = "done"    // and by which claim
 )
 
 // Receiver records in a bucket what has been done, for effects that are anywhere.
@@ -70,14 +71,15 @@ func (r *Receiver) Once(ctx context.Context, id string, effect func(ctx context.
 
 // claim returns the revision of our claim, or zero if there is nothing left to do.
 func (r *Receiver) claim(ctx context.Context, id string) (uint64, error) {
-	rev, err := r.kv.Create(ctx, id, []byte(claimed), jetstream.KeyTTL(r.lease))
+	ttl := (r.lease + time.Second - 1).Truncate(time.Second) // the server counts whole seconds, and would end it early
+	rev, err := r.kv.Create(ctx, id, []byte(claimed), jetstream.KeyTTL(ttl))
 	if !errors.Is(err, jetstream.ErrKeyExists) {
 		return rev, err
 	}
 	// What is read may be old. Done stays done, and whatever else it is, wait.
 	e, err := r.kv.Get(ctx, id)
 	switch {
-	case err == nil && string(e.Value()) == finished:
+	case err == nil && strings.HasPrefix(string(e.Value()), finished):
 		return 0, nil
 	case err == nil || errors.Is(err, jetstream.ErrKeyNotFound):
 		return 0, ErrBusy
@@ -89,11 +91,12 @@ func (r *Receiver) claim(ctx context.Context, id string) (uint64, error) {
 // bucket's. The effect took place, so it tries until the claim has ended.
 func (r *Receiver) record(ctx, lease context.Context, id string, rev uint64) error {
 	end, _ := lease.Deadline()
+	ours := fmt.Sprint(finished, " ", rev)
 	for {
 		once, cancel := context.WithTimeout(context.WithoutCancel(ctx), try)
-		_, err := r.kv.Update(once, id, []byte(finished), rev)
+		_, err := r.kv.Update(once, id, []byte(ours), rev)
 		if errors.Is(err, jetstream.ErrKeyExists) { // the claim has ended, or an answer was lost
-			if e, lost := r.kv.Get(once, id); lost == nil && string(e.Value()) == finished {
+			if e, lost := r.kv.Get(once, id); lost == nil && string(e.Value()) == ours {
 				err = nil
 			}
 		}
