@@ -25,19 +25,20 @@
 //
 //   - What Publish, or Flush, returns nil for is stored, once within the dedupe window,
 //     though the server is killed between publish and ack, lines are cut (TestPublish,
-//     TestKilledBetween, TestPublisher) or the leader of a cluster goes (TestCluster). It is handled at least
+//     TestKilledBetween, TestPublisher, TestOutlastsWindow) or the leader of a cluster goes (TestCluster). It is handled at least
 //     once (TestSweep, TestSweepFinds), and not lost to a full topic, which refuses
 //     (TestFallacy/stored_in_a_stream_that_drops).
 //   - What is not confirmed is an error that names it, never silence, and memory is bounded
 //     by the window (TestPublisherBounds).
 //   - A subscriber resumes where it stopped, in the order stored; one that fails is tried
 //     again later and overtaken by none (TestResume, TestFailing, TestPoll, TestSlow,
-//     TestSweep). Two processes of one name take turns (TestSlow).
+//     TestSweep). Two processes of one name take turns (TestSlow), unless one is cut off.
 //   - Order of publishing is kept by Publish, one after the other; a Publisher does not
 //     promise it: what is published again is overtaken (TestOrder).
-//   - Handled twice: only if the process dies between effect and ack
-//     (TestFallacy/processed_is_not_acknowledged). A lost ack or a long outage is not enough
-//     (TestConfirm, TestConfirmLate). Run stopped finishes what is in hand, within Grace (TestStop).
+//   - Handled twice: only if between effect and ack the process dies, or is stopped while
+//     cut off (TestFallacy/processed_is_not_acknowledged), or is cut off for longer than AckWait
+//     while another of its name runs, who also overtakes it (TestCutOffTwin). A lost ack or a
+//     long outage is not enough (TestConfirm, TestConfirmLate). Run stopped finishes what is in hand, within Grace (TestStop).
 //   - Replay reads again and moves nobody, Reset sends a subscriber back (TestReplayAndReset).
 //   - Delay is not promised: a publish takes up to Patience (TestPublish), and a message that
 //     fails holds up all behind it (TestFailing).

@@ -39,11 +39,15 @@ func publish(ctx context.Context, js jetstream.JetStream, topic string, msg *nat
 	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		try, done := context.WithTimeout(ctx, tryTime)
-		ack, err := js.PublishMsg(try, msg)
-		done()
-		if err == nil {
-			return ack, nil
+		err := nats.ErrDisconnected
+		if nc := js.Conn(); nc.IsConnected() || nc.IsClosed() { // or it would be sent later, perhaps after the window
+			try, done := context.WithTimeout(ctx, tryTime)
+			var ack *jetstream.PubAck
+			ack, err = js.PublishMsg(try, msg)
+			done()
+			if err == nil {
+				return ack, nil
+			}
 		}
 		if err := hopeless(ctx, js, topic, err); err != nil {
 			return nil, err

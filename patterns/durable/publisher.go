@@ -105,7 +105,7 @@ func (p *Publisher) Send(ctx context.Context, id string, msg *nats.Msg) error {
 		return fmt.Errorf("durable: send %s: %w", id, err)
 	}
 	m.Reply = p.inbox + strconv.FormatUint(n, 10)
-	if p.js.Conn().PublishMsg(m) != nil {
+	if nc := p.js.Conn(); !nc.IsConnected() || nc.PublishMsg(m) != nil {
 		p.again(n)
 	}
 	return nil

@@ -16,7 +16,8 @@ const moment = 100 * time.Millisecond // in which, if there is a message, it com
 
 // Subscriber is one subscriber of a topic, by name: the server remembers how far it
 // has come, so that another process of that name resumes where this one stopped. Of
-// two at once, either is given the next message, and never both.
+// two at once, either is given the next message, and never both, unless the first is
+// cut off for longer than AckWait.
 type Subscriber struct {
 	cfg    Config
 	name   string
