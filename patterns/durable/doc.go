@@ -39,7 +39,7 @@
 //     cut off (TestFallacy/processed_is_not_acknowledged), or is cut off for longer than AckWait
 //     while another of its name runs, who also overtakes it (TestCutOffTwin). A lost ack or a
 //     long outage is not enough (TestConfirm, TestConfirmLate). Run stopped finishes what is in hand, within Grace (TestStop).
-//   - Replay reads again and moves nobody, Reset sends a subscriber back (TestReplayAndReset).
+//   - Replay reads again and moves nobody, Reset sends a subscriber back (TestReplayAndReset, TestResetInHand).
 //   - Delay is not promised: a publish takes up to Patience (TestPublish), and a message that
 //     fails holds up all behind it (TestFailing).
 //   - Not promised, and made to happen (TestFallacy): that what is stored is delivered, or

@@ -25,7 +25,7 @@ func (s *Subscriber) handle(ctx context.Context, handle Handler, msg jetstream.M
 	switch {
 	case failed == nil:
 		s.done.Store(m.Seq)
-		return nil, s.confirm(ctx, msg)
+		return nil, s.confirm(ctx, msg, m.Seq)
 	case errors.Is(failed, ErrPoison):
 		s.cfg.Log.Error("durable: a message is passed over", "subscriber", s.name, "id", m.ID, "seq", m.Seq, "err", failed)
 		_ = msg.TermWithReason(fmt.Sprintf("%.1000s", failed)) // lost, it comes again and ends the same way
@@ -43,7 +43,7 @@ func (s *Subscriber) handle(ctx context.Context, handle Handler, msg jetstream.M
 
 // confirm acks until the server says that it has heard, as the next process of
 // this name would otherwise do the message again. When ctx has ended, one try is all.
-func (s *Subscriber) confirm(ctx context.Context, msg jetstream.Msg) error {
+func (s *Subscriber) confirm(ctx context.Context, msg jetstream.Msg, seq uint64) error {
 	for {
 		try, cancel := context.WithTimeout(context.WithoutCancel(ctx), tryTime)
 		err := msg.DoubleAck(try)
@@ -59,6 +59,9 @@ func (s *Subscriber) confirm(ctx context.Context, msg jetstream.Msg) error {
 		}
 		if err := s.gone(ctx, err); err != nil {
 			return err
+		}
+		if info, err := ask(ctx, s.cons.Info); err == nil && info.Delivered.Stream < seq {
+			return nil // Reset has sent it back, and the server answers no ack from before
 		}
 	}
 }

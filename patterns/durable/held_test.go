@@ -2,11 +2,13 @@ package durable_test
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/natspatterns/catalog/internal/natstest"
@@ -65,4 +67,30 @@ func TestCutOffTwin(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		require.Equal(t, []string{"order-1", "order-2", "order-1"}, l.ids())
 	})
+}
+
+// Sent back while it has a message in hand, of which the server then wants to know
+// nothing, a subscriber goes on from where it was sent.
+func TestResetInHand(t *testing.T) {
+	for name, outcome := range map[string]error{"done": nil, "failed": errors.New("not now")} {
+		t.Run(name, func(t *testing.T) {
+			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+				js := s.JetStream("shop")
+				publish(t, shopWithTopic(t, js), numbered(1, 5)...)
+				operator := subscribe(t, s.JetStream("operator"), "desk", durable.Config{})
+				var l ledger
+				var once atomic.Bool
+				start(t, subscribe(t, s.JetStream("desk"), "desk", durable.Config{}), func(ctx context.Context, msg durable.Message) error {
+					if msg.Seq == 5 && once.CompareAndSwap(false, true) {
+						assert.NoError(t, operator.Reset(ctx, 3))
+						time.Sleep(time.Second)
+						return errors.Join(outcome, l.did(ctx, msg))
+					}
+					return l.did(ctx, msg)
+				})
+				time.Sleep(time.Minute)
+				require.Equal(t, append(numbered(1, 5), numbered(3, 5)...), l.ids())
+			})
+		})
+	}
 }
