@@ -33,7 +33,7 @@
 //   - A gap is waited for as long as Patience, and up to a quarter more, before Missing
 //     decides to wait, to skip, or to fail; other sequences do not wait (TestGap). Who
 //     failed goes on where it stood (TestFailedGoesOn). What was skipped and comes
-//     after all is dropped, and logged (TestGap/skip, TestSkippedIsLogged).
+//     after all is dropped, and logged (TestSkippedIsLogged, TestGap/skip).
 //   - No more than Room messages are held; what finds none is put back and comes again
 //     after half of Patience (TestRoom, TestPutBack, TestFullAndOverdue). Two messages more than
 //     65,536 apart cannot change places.
