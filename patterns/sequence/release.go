@@ -77,8 +77,7 @@ func (r *Resequencer) send(ctx context.Context, l *line, m jetstream.Msg) error 
 		}
 		return err
 	})
-	var api *jetstream.APIError
-	if errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == wrongLast) {
+	if conflict(err) {
 		return r.recall(ctx, l) // it, or another's, is there
 	}
 	if err != nil {
@@ -90,10 +89,14 @@ func (r *Resequencer) send(ctx context.Context, l *line, m jetstream.Msg) error 
 	return m.Ack()
 }
 
-const (
-	wrongLast = 10164           // the same as WrongLastSequence, as a cluster says it
-	tryTime   = 2 * time.Second // how long an answer is waited for
-)
+// conflict reports that another has stored something first.
+func conflict(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
+		api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant) // as a cluster says it
+}
+
+const tryTime = 2 * time.Second // how long an answer is waited for
 
 // insist asks until there is an answer: one that is lost is asked for again, through
 // any outage.
@@ -102,14 +105,12 @@ func (r *Resequencer) insist(ctx context.Context, l *line, do func(context.Conte
 		try, cancel := context.WithTimeout(ctx, tryTime)
 		err := do(try)
 		cancel()
-		var api *jetstream.APIError
 		switch {
 		case err == nil:
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == wrongLast),
-			errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, nats.ErrMaxPayload), errors.Is(err, ErrPosition):
+		case conflict(err), errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, nats.ErrMaxPayload), errors.Is(err, ErrPosition):
 			return err
 		}
 		r.cfg.Log.Warn("sequence: no answer", "subject", r.subject(l), "err", err, "again in", wait)

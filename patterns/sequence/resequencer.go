@@ -40,7 +40,7 @@ func New(ctx context.Context, js jetstream.JetStream, stream, name string, cfg C
 	in, err := ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, stream) })
 	if err == nil {
 		r.out, err = ensureStream(ctx, js, ordered, cfg.Bind, func(have jetstream.StreamConfig) []need {
-			return []need{{"Subjects", ordered.Subjects, have.Subjects}}
+			return []need{{"Subjects", ordered.Subjects, have.Subjects}, {"Retention", ordered.Retention, have.Retention}}
 		})
 	}
 	if err == nil {
