@@ -105,13 +105,15 @@ func (r *Resequencer) insist(ctx context.Context, l *line, do func(context.Conte
 		try, cancel := context.WithTimeout(ctx, tryTime)
 		err := do(try)
 		cancel()
+		var api *jetstream.APIError
 		switch {
 		case err == nil:
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case conflict(err), errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, nats.ErrMaxPayload), errors.Is(err, ErrPosition):
-			return err
+		case errors.As(err, &api) && api.Code == 400, // it heard, and refuses
+			errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, nats.ErrMaxPayload), errors.Is(err, ErrPosition):
+			return fmt.Errorf("%s: %w", r.subject(l), err)
 		}
 		r.cfg.Log.Warn("sequence: no answer", "subject", r.subject(l), "err", err, "again in", wait)
 		select {

@@ -180,6 +180,13 @@ func TestEndsLater(t *testing.T) {
 			require.NoError(t, js.DeleteStream(t.Context(), "SEQUENCE_book"))
 			put(t, js, "a", 0, 2)
 		},
+		"what is in order has a stream that refuses it": func(t *testing.T, _ *natstest.Server, js jetstream.JetStream) {
+			ordered, _, err := sequence.Setup("book", sequence.Config{Storage: jetstream.MemoryStorage})
+			require.NoError(t, err)
+			ordered.MaxMsgSize = 1
+			require.NotNil(t, must(js.UpdateStream(t.Context(), ordered)))
+			put(t, js, "a", 0, 2)
+		},
 		"its consumer is deleted while it is cut off": func(t *testing.T, s *natstest.Server, js jetstream.JetStream) {
 			s.Line("reseq").Down()
 			time.Sleep(time.Minute)
