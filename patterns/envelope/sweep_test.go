@@ -1,0 +1,162 @@
+package envelope_test
+
+import (
+	"context"
+	"crypto/rand"
+	"flag"
+	"fmt"
+	mrand "math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/natspatterns/catalog/internal/natstest"
+	"github.com/natspatterns/catalog/patterns/envelope"
+)
+
+var histories = flag.Uint64("histories", 25, "fault histories to go through")
+
+// next is how a handler names the consequence of what it handles.
+type next func(cause envelope.Envelope, source, typ string) envelope.Envelope
+
+func right(cause envelope.Envelope, source, typ string) envelope.Envelope {
+	return cause.Next(source, typ, cause.ID+"."+typ)
+}
+
+// The naive ways: an id made anew, at each try, and an envelope made anew, at each hop.
+func newIDs(cause envelope.Envelope, source, typ string) envelope.Envelope {
+	return cause.Next(source, typ, rand.Text())
+}
+
+func forgetful(cause envelope.Envelope, source, typ string) envelope.Envelope {
+	return envelope.New(source, typ, cause.ID+"."+typ)
+}
+
+// history plays ten orders through two services, hop by hop, while lines are cut and
+// the server restarts; each service publishes its consequence before it acknowledges
+// the cause, and may die between the two. It returns what is wrong at the end.
+func history(t *testing.T, s *natstest.Server, seed uint64, name next) (wrong []string) {
+	rng, ctx := mrand.New(mrand.NewPCG(seed, 1)), t.Context()
+	shop := s.JetStream("shop")
+	all := must(shop.CreateStream(ctx, jetstream.StreamConfig{Name: "ALL", Subjects: []string{"all.>"}, Duplicates: time.Hour}))
+	tracer, done := envelope.NewTracer(nil), make(chan struct{})
+	var services sync.WaitGroup
+	serve := func(in, out string, delay time.Duration, dies []int) {
+		js := s.JetStream(in)
+		cons := must(all.CreateConsumer(ctx, jetstream.ConsumerConfig{Durable: in, FilterSubject: "all." + in, AckPolicy: jetstream.AckExplicitPolicy, AckWait: 2 * time.Second}))
+		cons = must(js.Consumer(ctx, "ALL", cons.CachedInfo().Name))
+		services.Go(func() {
+			for n := 0; ; {
+				select {
+				case <-done:
+					return
+				case <-time.After(delay):
+				}
+				m, err := cons.Next(jetstream.FetchMaxWait(300 * time.Millisecond))
+				if err != nil {
+					continue
+				}
+				if err := tracer.Handle(ctx, m, func(ctx context.Context, e envelope.Envelope, _ []byte) error {
+					ctx, cancel := context.WithTimeout(ctx, time.Second)
+					defer cancel()
+					return tracer.Publish(ctx, js, &nats.Msg{Subject: "all." + out}, name(e, "/"+in, out))
+				}); err != nil {
+					continue // it comes again
+				}
+				if n++; n == dies[0] || n == dies[1] {
+					continue // dead before the ack
+				}
+				_ = m.Ack() // if it is lost, the message comes again
+			}
+		})
+	}
+	serve("placed", "paid", 11*time.Millisecond, []int{1 + rng.IntN(5), 6 + rng.IntN(5)})
+	serve("paid", "sent", 13*time.Millisecond, []int{1 + rng.IntN(5), 6 + rng.IntN(5)})
+	services.Go(func() {
+		for range 3 {
+			time.Sleep(time.Duration(200+rng.IntN(1500)) * time.Millisecond)
+			s.Line([]string{"shop", "placed", "paid"}[rng.IntN(3)]).Cut()
+		}
+	})
+	for i := range 10 {
+		e := envelope.New("/shop", "placed", fmt.Sprintf("order-%d", i))
+		for {
+			try, cancel := context.WithTimeout(ctx, time.Second)
+			err := tracer.Publish(try, shop, &nats.Msg{Subject: "all.placed"}, e)
+			cancel()
+			if err == nil {
+				break
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		time.Sleep(time.Duration(rng.IntN(400)) * time.Millisecond)
+	}
+	time.Sleep(20 * time.Second)
+	close(done)
+	services.Wait()
+	return audit(t, all)
+}
+
+// audit holds what is in the stream to what was to be there: of each order three
+// messages of one conversation, each the cause of the next.
+func audit(t *testing.T, s jetstream.Stream) (wrong []string) {
+	want := map[string]bool{}
+	for i := range 10 {
+		o := fmt.Sprintf("order-%d", i)
+		want[fmt.Sprint("placed ", o, " ")] = true
+		want[fmt.Sprint("paid ", o, " ", o)] = true
+		want[fmt.Sprint("sent ", o, " ", o, ".paid")] = true
+	}
+	for seq := range info(t, s).State.LastSeq {
+		m := must(s.GetMsg(context.Background(), seq+1))
+		e, _, err := envelope.Read(m.Header, m.Data)
+		require.NoError(t, err)
+		is := fmt.Sprint(e.Type, " ", e.Correlation, " ", e.Causation)
+		if !want[is] {
+			wrong = append(wrong, "too much: "+is)
+		}
+		delete(want, is)
+	}
+	for is := range want {
+		wrong = append(wrong, "missing: "+is)
+	}
+	return wrong
+}
+
+// Whatever is cut and whoever dies, each consequence is stored once, and says whose
+// it is.
+func TestSweep(t *testing.T) {
+	for seed := range *histories {
+		natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+			require.Empty(t, history(t, s, seed, right), "seed %d", seed)
+		})
+	}
+}
+
+// Each naive way is caught, in each history.
+func TestSweepFindsTwins(t *testing.T) {
+	for what, naive := range map[string]next{"an id anew at each try": newIDs, "an envelope anew at each hop": forgetful} {
+		t.Run(what, func(t *testing.T) {
+			wrong := 0
+			for seed := range uint64(5) {
+				natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+					found := len(history(t, s, seed, naive))
+					require.NotZero(t, found, "seed %d", seed)
+					wrong += found
+				})
+			}
+			t.Logf("%d wrong messages in 5 histories of 30", wrong)
+		})
+	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
