@@ -33,6 +33,10 @@ var headings = []string{"Intent", "Forces", "On NATS", "Guarantees", "When not t
 
 // What a pattern may import beside the standard library and the nats.go module.
 var imports = map[string][]string{
+	"envelope": {
+		"go.opentelemetry.io/otel", "go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/codes",
+		"go.opentelemetry.io/otel/propagation", "go.opentelemetry.io/otel/trace",
+	},
 	"eventstore":   {"github.com/synadia-io/orbit.go/jetstreamext"},
 	"requestreply": {"github.com/synadia-io/orbit.go/natsext"},
 	"schedule":     {"github.com/robfig/cron/v3"},
