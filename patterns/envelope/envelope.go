@@ -59,48 +59,54 @@ func bad(header, format string, args ...any) error {
 	return fmt.Errorf("%w: %s %s", ErrEnvelope, strings.TrimPrefix(header, prefix), fmt.Sprintf(format, args...))
 }
 
-// wire is an envelope as it travels: all its attributes are strings.
+// wire is an envelope as it travels: its attributes are strings, and what carries it
+// has some headers that tell as much.
 type wire struct {
 	Envelope
-	specversion, time string
-}
-
-type attribute struct {
-	header string
-	value  *string
+	specversion, time                    string
+	contentType, traceparent, tracestate string
 }
 
 const (
 	prefix   = "ce-"
 	version  = "1.0"
-	required = 4 // the first of the attributes
+	required = 4  // the first of names are
+	carriage = 11 // from there on names are of the carriage, not of attributes
 )
 
-func (w *wire) attributes() [11]attribute {
-	return [11]attribute{
-		{"ce-specversion", &w.specversion}, {"ce-id", &w.ID}, {"ce-source", &w.Source}, {"ce-type", &w.Type},
-		{"ce-time", &w.time}, {"ce-subject", &w.Subject}, {"ce-datacontenttype", &w.ContentType},
-		{"ce-correlationid", &w.Correlation}, {"ce-causationid", &w.Causation},
-		{"ce-traceparent", &w.TraceParent}, {"ce-tracestate", &w.TraceState},
+var names = [14]string{
+	"ce-specversion", "ce-id", "ce-source", "ce-type",
+	"ce-time", "ce-subject", "ce-datacontenttype", "ce-correlationid", "ce-causationid", "ce-traceparent", "ce-tracestate",
+	"content-type", "traceparent", "tracestate",
+}
+
+func (w *wire) values() [len(names)]*string {
+	return [...]*string{
+		&w.specversion, &w.ID, &w.Source, &w.Type,
+		&w.time, &w.Subject, &w.ContentType, &w.Correlation, &w.Causation, &w.TraceParent, &w.TraceState,
+		&w.contentType, &w.traceparent, &w.tracestate,
 	}
 }
 
 func (w *wire) check() error {
-	for i, a := range w.attributes() {
-		switch v := *a.value; {
+	values := w.values()
+	for i, name := range names[:carriage] {
+		switch v := *values[i]; {
 		case v == "" && i < required:
-			return bad(a.header, "is missing")
+			return bad(name, "is missing")
 		case len(v) > MaxAttribute:
-			return bad(a.header, "has %d bytes; %d at most", len(v), MaxAttribute)
+			return bad(name, "has %d bytes; %d at most", len(v), MaxAttribute)
 		case !plain(v) && (!utf8.ValidString(v) || strings.ContainsFunc(v, unicode.IsControl) || strings.TrimSpace(v) == ""):
-			return bad(a.header, "%.80q is no text of printable characters", v)
+			return bad(name, "%.80q is no text of printable characters", v)
 		}
 	}
 	if w.specversion != version {
 		return bad("ce-specversion", "is %.20q, not %s", w.specversion, version)
 	}
-	if _, err := url.Parse(w.Source); err != nil {
-		return bad("ce-source", "%.80q is no URI reference, as /shop is", w.Source)
+	if len(w.Source) < 2 || w.Source[0] != '/' || w.Source[1] == '/' || strings.Contains(w.Source, "%") { // most are a path
+		if _, err := url.Parse(w.Source); err != nil {
+			return bad("ce-source", "%.80q is no URI reference, as /shop is", w.Source)
+		}
 	}
 	if t := w.ContentType; t != "" && t != "application/json" {
 		if _, _, err := mime.ParseMediaType(t); err != nil {

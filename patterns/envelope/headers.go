@@ -2,6 +2,7 @@ package envelope
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,35 +18,36 @@ import (
 func Write(msg *nats.Msg, e Envelope) error {
 	w := wire{Envelope: e, specversion: version}
 	if !e.Time.IsZero() {
-		text, err := e.Time.UTC().MarshalText()
-		if err != nil {
-			return bad("ce-time", "is not of RFC 3339: %v", err)
+		w.time = e.Time.UTC().Format(time.RFC3339Nano)
+		if y := e.Time.UTC().Year(); y < 0 || y > 9999 {
+			return bad("ce-time", "%s is not of RFC 3339", w.time)
 		}
-		w.time = string(text)
 	}
 	if err := w.check(); err != nil {
 		return err
 	}
+	w.traceparent, w.tracestate = encode(e.TraceParent), e.TraceState
 	for name, values := range msg.Header {
 		if ours(name, values) {
 			delete(msg.Header, name)
 		}
 	}
 	if msg.Header == nil {
-		msg.Header = make(nats.Header, 16)
+		msg.Header = nats.Header{}
 	}
-	values := make([]string, 0, 14) // one allocation, not one each
-	set := func(name, value string) {
-		if n := len(values); value != "" {
-			values = append(values, value)
-			msg.Header[name] = values[n : n+1 : n+1]
+	all := make([]string, 0, 8)
+	set := func(name, value string) { // and few allocations
+		all = append(all, value)
+		n := len(all)
+		msg.Header[name] = all[n-1 : n : n]
+	}
+	for i, v := range w.values() {
+		if *v != "" && i < carriage {
+			set(names[i], encode(*v))
+		} else if *v != "" {
+			set(names[i], *v)
 		}
 	}
-	for _, a := range w.attributes() {
-		set(a.header, encode(*a.value))
-	}
-	set("traceparent", encode(e.TraceParent))
-	set("tracestate", e.TraceState)
 	set(jetstream.MsgIDHeader, encode(e.Source)+" "+encode(e.ID))
 	return nil
 }
@@ -56,30 +58,34 @@ func Write(msg *nats.Msg, e Envelope) error {
 // [ErrNone] if there is no envelope, and [ErrEnvelope] if there is a bad one.
 func Read(header nats.Header, body []byte) (Envelope, []byte, error) {
 	var w wire
-	for _, a := range w.attributes() {
-		switch values := get(header, a.header); len(values) {
-		case 0:
-			continue
-		case 1:
-			*a.value = decode(values[0])
+	fields := w.values()
+	for name, values := range header {
+		low := strings.ToLower(name)
+		i := slices.Index(names[:], low)
+		switch {
+		case i < 0 || len(values) == 0:
+		case i >= carriage: // the first will do, of the name in lower case if there are more
+			if v := fields[i]; *v == "" || low == name {
+				*v = values[0]
+			}
+		case len(values) > 1 || *fields[i] != "":
+			return Envelope{}, nil, bad(low, "is there more than once")
+		case values[0] == "":
+			return Envelope{}, nil, bad(low, "is empty")
 		default:
-			return Envelope{}, nil, bad(a.header, "is there %d times", len(values))
-		}
-		if *a.value == "" {
-			return Envelope{}, nil, bad(a.header, "is empty")
+			*fields[i] = decode(values[0])
 		}
 	}
-	contentType := get(header, "content-type")
 	data, err := body, error(nil)
-	switch structured := len(contentType) > 0 && isEvent(contentType[0]); {
+	switch structured := isEvent(w.contentType); {
 	case w.specversion != "" && structured:
 		return Envelope{}, nil, bad("content-type", "says structured mode, and ce-specversion says binary")
 	case w.specversion == "":
 		if data, err = w.open(body, structured); err != nil {
 			return Envelope{}, nil, err
 		}
-	case w.ContentType == "" && len(contentType) > 0:
-		w.ContentType = contentType[0] // where the Go SDK looks too
+	case w.ContentType == "":
+		w.ContentType = w.contentType // where the Go SDK looks too
 	}
 	if w.time != "" {
 		if w.Time, err = time.Parse(time.RFC3339Nano, w.time); err != nil {
@@ -87,31 +93,15 @@ func Read(header nats.Header, body []byte) (Envelope, []byte, error) {
 		}
 		w.Time = w.Time.UTC()
 	}
-	// What the message was made in counts; without it, what carried it here. Nonsense
-	// there is no reason to refuse a message.
-	if parent := get(header, "traceparent"); w.TraceParent == "" && len(parent) == 1 && len(parent[0]) < MaxAttribute && plain(parent[0]) {
-		w.TraceParent = parent[0]
-		if state := strings.Join(get(header, "tracestate"), ","); len(state) < MaxAttribute {
-			w.TraceState = state
-		}
+	// Where it was made counts; without that, what carried it here. Nonsense there is
+	// no reason to refuse a message.
+	if w.TraceParent == "" && plain(w.traceparent) && max(len(w.traceparent), len(w.tracestate)) <= MaxAttribute {
+		w.TraceParent, w.TraceState = w.traceparent, w.tracestate
 	}
 	if err := w.check(); err != nil {
 		return Envelope{}, nil, err
 	}
 	return w.Envelope, data, nil
-}
-
-// get finds a header by its name in lower case, else in any.
-func get(h nats.Header, name string) []string {
-	if values, ok := h[name]; ok {
-		return values
-	}
-	for other, values := range h {
-		if len(other) == len(name) && strings.EqualFold(other, name) {
-			return values
-		}
-	}
-	return nil
 }
 
 // ours reports whether a header is part of an envelope.
@@ -125,7 +115,7 @@ func isEvent(contentType string) bool {
 	return strings.HasPrefix(strings.ToLower(contentType), "application/cloudevents")
 }
 
-// plain reports whether s stands for itself in a header: most do.
+// plain reports whether s stands for itself in a header, as most do.
 func plain(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c <= ' ' || c >= 0x7f || c == '%' || c == '"' {

@@ -30,7 +30,7 @@ func TestWriteRefuses(t *testing.T) {
 		"source is no URI reference": {func(e *envelope.Envelope) { e.Source = "1:shop" }, `source "1:shop" is no URI reference`},
 		"no media type":              {func(e *envelope.Envelope) { e.ContentType = "json;" + "=" }, "datacontenttype"},
 		"a trace that smuggles":      {func(e *envelope.Envelope) { e.TraceState = "a=1\r\nNats-TTL: 1s" }, "tracestate"},
-		"a year of five digits":      {func(e *envelope.Envelope) { e.Time = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) }, "time is not of RFC 3339"},
+		"a year of five digits":      {func(e *envelope.Envelope) { e.Time = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) }, "is not of RFC 3339"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e, m := full(), &nats.Msg{Header: nats.Header{"ce-id": {"as it was"}}}
@@ -57,7 +57,7 @@ func TestReadRefuses(t *testing.T) {
 		"an old version":              {with("ce-specversion", "0.3"), "", envelope.ErrEnvelope, `specversion is "0.3", not 1.0`},
 		"no id":                       {with("ce-id"), "", envelope.ErrEnvelope, "id is missing"},
 		"an empty id":                 {with("ce-id", ""), "", envelope.ErrEnvelope, "id is empty"},
-		"two ids":                     {with("ce-id", "1", "2"), "", envelope.ErrEnvelope, "id is there 2 times"},
+		"two ids":                     {with("ce-id", "1", "2"), "", envelope.ErrEnvelope, "id is there more than once"},
 		"a bad time":                  {with("ce-time", "yesterday"), "", envelope.ErrEnvelope, `time "yesterday" is not of RFC 3339`},
 		"an overlong space":           {with("ce-id", "%C0%A0"), "", envelope.ErrEnvelope, "id"},
 		"an encoded line break":       {with("ce-id", "1%0D%0Ax"), "", envelope.ErrEnvelope, "id"},

@@ -18,9 +18,14 @@ func (w *wire) open(body []byte, sure bool) ([]byte, error) {
 	if err != nil {
 		return nil, bad("body", "is no JSON object: %v", err)
 	}
-	for _, a := range w.attributes() {
-		if raw := members[strings.TrimPrefix(a.header, prefix)]; raw != nil && json.Unmarshal(raw, a.value) != nil {
-			return nil, bad(a.header, "is %.80s, not a string", raw)
+	fields := w.values()
+	for i, name := range names[:carriage] {
+		if raw := members[strings.TrimPrefix(name, prefix)]; raw != nil {
+			var v string
+			if json.Unmarshal(raw, &v) != nil {
+				return nil, bad(name, "is %.80s, not a string", raw)
+			}
+			*fields[i] = v
 		}
 	}
 	data, encoded := members["data"], members["data_base64"]

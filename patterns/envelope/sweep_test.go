@@ -18,7 +18,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/envelope"
 )
 
-var histories = flag.Uint64("histories", 25, "fault histories to go through")
+var histories = flag.Uint64("histories", 15, "fault histories to go through")
 
 // next is how a handler names the consequence of what it handles.
 type next func(cause envelope.Envelope, source, typ string) envelope.Envelope
@@ -142,14 +142,14 @@ func TestSweepFindsTwins(t *testing.T) {
 	for what, naive := range map[string]next{"an id anew at each try": newIDs, "an envelope anew at each hop": forgetful} {
 		t.Run(what, func(t *testing.T) {
 			wrong := 0
-			for seed := range uint64(5) {
+			for seed := range uint64(3) {
 				natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 					found := len(history(t, s, seed, naive))
 					require.NotZero(t, found, "seed %d", seed)
 					wrong += found
 				})
 			}
-			t.Logf("%d wrong messages in 5 histories of 30", wrong)
+			t.Logf("%d wrong messages in 3 histories of 30", wrong)
 		})
 	}
 }

@@ -133,21 +133,24 @@ func (t *Tracer) Batch(ctx context.Context, msgs []jetstream.Msg, h func(context
 }
 
 // start names a span by the message's type, for a subject may carry identities, and
-// names of spans are to be few.
+// names of spans are to be few. What is not recorded costs no attributes.
 func (t *Tracer) start(ctx context.Context, kind trace.SpanKind, name, typ, subject string, e Envelope, made trace.Link) (context.Context, trace.Span) {
-	opts := [3]trace.SpanStartOption{trace.WithSpanKind(kind), trace.WithAttributes(
-		kv.String("messaging.system", "nats"),
-		kv.String("messaging.operation.name", name),
-		kv.String("messaging.operation.type", typ),
-		kv.String("messaging.destination.name", subject),
-		kv.String("messaging.message.id", e.ID),
-		kv.String("messaging.message.conversation_id", e.Correlation),
-	)}
-	n := 2
+	var links []trace.Link
 	if made.SpanContext.IsValid() {
-		opts[2], n = trace.WithLinks(made), 3
+		links = append(links, made)
 	}
-	return t.spans.Start(ctx, name+" "+e.Type, opts[:n]...)
+	ctx, span := t.spans.Start(ctx, name+" "+e.Type, trace.WithSpanKind(kind), trace.WithLinks(links...))
+	if span.IsRecording() {
+		span.SetAttributes(
+			kv.String("messaging.system", "nats"),
+			kv.String("messaging.operation.name", name),
+			kv.String("messaging.operation.type", typ),
+			kv.String("messaging.destination.name", subject),
+			kv.String("messaging.message.id", e.ID),
+			kv.String("messaging.message.conversation_id", e.Correlation),
+		)
+	}
+	return ctx, span
 }
 
 func end(span trace.Span, err *error) {

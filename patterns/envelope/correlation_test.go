@@ -1,0 +1,58 @@
+package envelope_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/natspatterns/catalog/internal/natstest"
+	"github.com/natspatterns/catalog/patterns/envelope"
+)
+
+// A hundred answers come on one subject, in any order, and each is matched to what it
+// answers by its causation. The naive way, by what is asked, loses all but one of
+// those who ask the same.
+func TestCorrelation(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		tracer, kitchen, waiter := envelope.NewTracer(nil), s.Connect("kitchen"), s.Connect("waiter")
+		var kept []*nats.Msg
+		_, err := kitchen.Subscribe("kitchen", func(m *nats.Msg) { kept = append(kept, m) })
+		require.NoError(t, err)
+		served, err := waiter.SubscribeSync("served")
+		require.NoError(t, err)
+		require.NoError(t, kitchen.Flush())
+		require.NoError(t, waiter.Flush())
+
+		byID, byDish := map[string]int{}, map[string]int{}
+		for table := range 100 {
+			dish, e := fmt.Sprintf("dish %d", table%10), envelope.New("/waiter", "dish.ordered", fmt.Sprintf("order-%d", table))
+			byID[e.ID], byDish[dish] = table, table
+			require.NoError(t, tracer.Send(t.Context(), waiter, &nats.Msg{Subject: "kitchen", Data: []byte(dish)}, e))
+		}
+		require.NoError(t, waiter.Flush())
+		require.NoError(t, kitchen.Flush())
+		for i := range kept {
+			m := kept[len(kept)-1-i] // what comes last is done first
+			e, dish, err := envelope.Read(m.Header, m.Data)
+			require.NoError(t, err)
+			require.NoError(t, tracer.Send(t.Context(), kitchen, &nats.Msg{Subject: "served", Data: dish}, e.Next("/kitchen", "dish.served", e.ID+".served")))
+		}
+		right, naive := 0, 0
+		for i := range 100 {
+			m := must(served.NextMsg(time.Second))
+			e, dish, err := envelope.Read(m.Header, m.Data)
+			require.NoError(t, err)
+			if byID[e.Causation] == 99-i {
+				right++
+			}
+			if byDish[string(dish)] == 99-i {
+				naive++
+			}
+		}
+		require.Equal(t, 100, right)
+		require.Equal(t, 10, naive, "of 100")
+	})
+}
