@@ -18,8 +18,7 @@ import (
 func TestCorrelation(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		tracer, kitchen, waiter := envelope.NewTracer(nil), s.Connect("kitchen"), s.Connect("waiter")
-		var kept []*nats.Msg
-		_, err := kitchen.Subscribe("kitchen", func(m *nats.Msg) { kept = append(kept, m) })
+		ordered, err := kitchen.SubscribeSync("kitchen")
 		require.NoError(t, err)
 		served, err := waiter.SubscribeSync("served")
 		require.NoError(t, err)
@@ -32,8 +31,10 @@ func TestCorrelation(t *testing.T) {
 			byID[e.ID], byDish[dish] = table, table
 			require.NoError(t, tracer.Send(t.Context(), waiter, &nats.Msg{Subject: "kitchen", Data: []byte(dish)}, e))
 		}
-		require.NoError(t, waiter.Flush())
-		require.NoError(t, kitchen.Flush())
+		var kept []*nats.Msg
+		for range 100 {
+			kept = append(kept, must(ordered.NextMsg(time.Second)))
+		}
 		for i := range kept {
 			m := kept[len(kept)-1-i] // what comes last is done first
 			e, dish, err := envelope.Read(m.Header, m.Data)
