@@ -49,8 +49,8 @@
 //     that does not trace hands the trace on (TestNoTracing), a relay keeps it (TestMadeBefore).
 //   - A traceparent is found in any case, and written in lower case (TestCanonicalCase); the
 //     server's tracing goes by it (TestServerTraces).
-//   - Not promised: order, nor that a message is delivered, nor that what an envelope says is
-//     true: anyone who may publish may write any source (TestBorder).
+//   - Not promised: order, delivery, that core NATS drops what comes twice, or that what an envelope
+//     says is true: whoever may publish may write any source (TestNotPromised).
 //
 // # When not to use it
 //
