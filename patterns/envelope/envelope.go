@@ -8,8 +8,6 @@ import (
 	"net/url"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 )
 
 var (
@@ -96,7 +94,7 @@ func (w *wire) check() error {
 			return bad(name, "is missing")
 		case len(v) > MaxAttribute:
 			return bad(name, "has %d bytes; %d at most", len(v), MaxAttribute)
-		case !plain(v) && (!utf8.ValidString(v) || strings.ContainsFunc(v, unicode.IsControl) || strings.TrimSpace(v) == ""):
+		case !text(v):
 			return bad(name, "%.80q is no text of printable characters", v)
 		}
 	}

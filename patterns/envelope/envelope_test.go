@@ -41,7 +41,7 @@ func full() envelope.Envelope {
 
 // What is on the wire is what the binding of CloudEvents to NATS says, to the letter.
 func TestHeaders(t *testing.T) {
-	m := &nats.Msg{Header: nats.Header{"Mine": {"stays"}, "Ce-Causationid": {"of another"}, "ce-foo": {"too"}, "Traceparent": {"too"}}}
+	m := &nats.Msg{Header: nats.Header{"Mine": {"stays"}, "Ce-Causationid": {"of another"}, "ce-foo": {"too"}, "Traceparent": {"too"}, "Content-Type": {"application/cloudevents+json"}}}
 	require.NoError(t, envelope.Write(m, full()))
 	require.Equal(t, nats.Header{
 		"Mine":               {"stays"},

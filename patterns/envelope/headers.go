@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -58,7 +60,7 @@ func Write(msg *nats.Msg, e Envelope) error {
 // [ErrNone] if there is no envelope, and [ErrEnvelope] if there is a bad one.
 func Read(header nats.Header, body []byte) (Envelope, []byte, error) {
 	var w wire
-	fields := w.values()
+	fields, some := w.values(), false
 	for name, values := range header {
 		low := strings.ToLower(name)
 		i := slices.Index(names[:], low)
@@ -73,13 +75,15 @@ func Read(header nats.Header, body []byte) (Envelope, []byte, error) {
 		case values[0] == "":
 			return Envelope{}, nil, bad(low, "is empty")
 		default:
-			*fields[i] = decode(values[0])
+			*fields[i], some = decode(values[0]), true
 		}
 	}
 	data, err := body, error(nil)
 	switch structured := isEvent(w.contentType); {
 	case w.specversion != "" && structured:
 		return Envelope{}, nil, bad("content-type", "says structured mode, and ce-specversion says binary")
+	case w.specversion == "" && some:
+		return Envelope{}, nil, bad("ce-specversion", "is missing")
 	case w.specversion == "":
 		if data, err = w.open(body, structured); err != nil {
 			return Envelope{}, nil, err
@@ -95,7 +99,7 @@ func Read(header nats.Header, body []byte) (Envelope, []byte, error) {
 	}
 	// Where it was made counts; without that, what carried it here. Nonsense there is
 	// no reason to refuse a message.
-	if w.TraceParent == "" && plain(w.traceparent) && max(len(w.traceparent), len(w.tracestate)) <= MaxAttribute {
+	if w.TraceParent == "" && plain(w.traceparent) && text(w.tracestate) && max(len(w.traceparent), len(w.tracestate)) <= MaxAttribute {
 		w.TraceParent, w.TraceState = w.traceparent, w.tracestate
 	}
 	if err := w.check(); err != nil {
@@ -123,6 +127,11 @@ func plain(s string) bool {
 		}
 	}
 	return true
+}
+
+// text reports whether s is what an attribute may be.
+func text(s string) bool {
+	return plain(s) || utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl) && strings.TrimSpace(s) != ""
 }
 
 const hex = "0123456789ABCDEF"
