@@ -77,9 +77,17 @@ func history(t *testing.T, s *natstest.Server, seed uint64, name next) (wrong []
 	serve("placed", "paid", 11*time.Millisecond, []int{1 + rng.IntN(5), 6 + rng.IntN(5)})
 	serve("paid", "sent", 13*time.Millisecond, []int{1 + rng.IntN(5), 6 + rng.IntN(5)})
 	services.Go(func() {
+		rng := mrand.New(mrand.NewPCG(seed, 2))
 		for range 3 {
-			time.Sleep(time.Duration(200+rng.IntN(1500)) * time.Millisecond)
+			time.Sleep(time.Duration(200+rng.IntN(1000)) * time.Millisecond)
 			s.Line([]string{"shop", "placed", "paid"}[rng.IntN(3)]).Cut()
+		}
+		if rng.IntN(2) == 0 {
+			s.Stop()
+			time.Sleep(300 * time.Millisecond)
+			if err := s.Start(); err != nil {
+				t.Error(err)
+			}
 		}
 	})
 	for i := range 10 {
