@@ -135,11 +135,11 @@ func (t *Tracer) Batch(ctx context.Context, msgs []jetstream.Msg, h func(context
 // start names a span by the message's type, for a subject may carry identities, and
 // names of spans are to be few. What is not recorded costs no attributes.
 func (t *Tracer) start(ctx context.Context, kind trace.SpanKind, name, typ, subject string, e Envelope, made trace.Link) (context.Context, trace.Span) {
-	var links []trace.Link
+	opts := []trace.SpanStartOption{trace.WithSpanKind(kind)}
 	if made.SpanContext.IsValid() {
-		links = append(links, made)
+		opts = append(opts, trace.WithLinks(made))
 	}
-	ctx, span := t.spans.Start(ctx, name+" "+e.Type, trace.WithSpanKind(kind), trace.WithLinks(links...))
+	ctx, span := t.spans.Start(ctx, name+" "+e.Type, opts...)
 	if span.IsRecording() {
 		span.SetAttributes(
 			kv.String("messaging.system", "nats"),
