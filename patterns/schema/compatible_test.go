@@ -1,0 +1,118 @@
+package schema_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/natspatterns/catalog/patterns/schema"
+)
+
+// Whatever breaks a reader is told, with the field named.
+func TestCompatible(t *testing.T) {
+	obj := func(properties string, required ...string) string {
+		names, _ := json.Marshal(append([]string{}, required...))
+		return `{"type":"object","additionalProperties":false,"properties":{` + properties + `},"required":` + string(names) + `}`
+	}
+	line := `"line":` + obj(`"price":{"type":"integer"}`, "price")
+	for name, c := range map[string]struct{ reader, writer, want string }{
+		"the same":                       {obj(`"a":{"type":"string"}`, "a"), obj(`"a":{"type":"string"}`, "a"), ""},
+		"a field that is new":            {obj(``), obj(`"a":{"type":"string"}`, "a"), ""},
+		"a required field removed":       {obj(`"a":{"type":"string"}`, "a"), obj(``), "a may be missing, and was required"},
+		"an optional field removed":      {obj(`"a":{"type":"string"}`), obj(``), ""},
+		"a field that is now optional":   {obj(`"a":{"type":"string"}`, "a"), obj(`"a":{"type":"string"}`), "a may be missing, and was required"},
+		"a field that is now required":   {obj(`"a":{"type":"string"}`), obj(`"a":{"type":"string"}`, "a"), ""},
+		"a type changed":                 {obj(`"a":{"type":"string"}`), obj(`"a":{"type":"integer"}`), "a is integer, was string"},
+		"a type that may be null":        {obj(`"a":{"type":"string"}`), obj(`"a":{"type":["string","null"]}`), "a is string or null, was string"},
+		"an integer for a float":         {obj(`"a":{"type":"number"}`), obj(`"a":{"type":"integer"}`), "a is integer, was number"},
+		"a type that may be anything":    {obj(`"a":{"type":"string"}`), obj(`"a":true`), "a is array or boolean or integer or null or number or object or string, was string"},
+		"a nested field":                 {obj(line), obj(`"line":` + obj(`"price":{"type":"string"}`, "price")), "line.price is string, was integer"},
+		"a field in a list":              {obj(`"l":{"type":"array","items":` + obj(``, "p") + `}`), obj(`"l":{"type":"array","items":` + obj(``) + `}`), "l[].p may be missing, and was required"},
+		"a field in a map":               {obj(`"m":{"type":"object","additionalProperties":{"type":"integer"}}`), obj(`"m":{"type":"object","additionalProperties":{"type":"string"}}`), "m.* is string, was integer"},
+		"a field where a map was":        {`{"type":"object","additionalProperties":{"type":"integer"}}`, obj(`"x":{"type":"string"}`), "x is string, was integer"},
+		"a value that is new":            {obj(`"a":{"enum":["x"]}`), obj(`"a":{"enum":["x","y"]}`), "a may be y, which is not known"},
+		"a value that is gone":           {obj(`"a":{"enum":["x","y"]}`), obj(`"a":{"enum":["x"]}`), ""},
+		"values no more restricted":      {obj(`"a":{"type":"string","enum":["x"]}`), obj(`"a":{"type":"string"}`), "a may be anything, and was one of [x]"},
+		"a higher maximum":               {obj(`"a":{"maximum":9223372036854775807}`), obj(`"a":{"maximum":9223372036854775808}`), "a has maximum 9223372036854775808, had 9223372036854775807"},
+		"a lower maximum":                {obj(`"a":{"maximum":10}`), obj(`"a":{"maximum":9.5}`), ""},
+		"a shorter text":                 {obj(`"a":{"minLength":2}`), obj(`"a":{"minLength":1}`), "a has minLength 1, had 2"},
+		"no limit any more":              {obj(`"a":{"maxItems":2}`), obj(`"a":{}`), "a has maxItems none, had 2"},
+		"another format":                 {obj(`"a":{"format":"date"}`), obj(`"a":{"format":"date-time"}`), "a has format date-time, had date"},
+		"a keyword that is not known":    {obj(`"a":{"x":1}`), obj(`"a":{"x":1}`), ""},
+		"one that has changed":           {obj(`"a":{"x":1}`), obj(`"a":{"x":2}`), "a has x 2, had 1"},
+		"a name that differs in case":    {obj(`"id":{}`), obj(`"id":{},"ID":{}`), "ID differs from id in case only, which Go reads as the same"},
+		"what never comes":               {obj(`"a":false`), obj(`"a":{"type":"string"}`), "a has not none, had true"},
+		"a title":                        {`{"title":"x","description":"y"}`, `{"title":"z"}`, ""},
+		"a reference by other means":     {`{"$ref":"other.json"}`, `{"$ref":"other.json"}`, "has other.json $ref, had $ref"},
+		"a type that holds itself":       {`{"$ref":"#/$defs/N","$defs":{"N":` + obj(`"n":{"$ref":"#/$defs/N"},"v":{"type":"string"}`) + `}}`, `{"$ref":"#/$defs/M","$defs":{"M":` + obj(`"n":{"$ref":"#/$defs/M"},"v":{"type":"integer"}`) + `}}`, "v is integer, was string"},
+		"a type without types in itself": {`{"$ref":"#/$defs/N","$defs":{"N":{"properties":{"n":{"$ref":"#/$defs/N"}}}}}`, `{"properties":{}}`, "is nested without end"},
+		"two at once":                    {obj(`"a":{"type":"string"},"b":{"type":"string"}`, "a", "b"), obj(`"b":{"type":"integer"}`), "a may be missing, and was required; b may be missing, and was required; b is integer, was string"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := schema.Compatible([]byte(c.reader), []byte(c.writer))
+			if c.want == "" {
+				require.NoError(t, err)
+			} else {
+				require.EqualError(t, err, c.want)
+			}
+		})
+	}
+	require.ErrorIs(t, schema.Compatible([]byte("{"), []byte("{}")), schema.ErrType)
+}
+
+// The recorded schemas of a type in use. UPDATE_GOLDEN=1 adds those of new versions.
+func TestRecorded(t *testing.T) {
+	_, _, three := visits(t)
+	require.NoError(t, three.Hold("testdata", os.Getenv("UPDATE_GOLDEN") != ""))
+}
+
+// Someone changes a version that is in use, in a way that looks harmless.
+func TestHold(t *testing.T) {
+	hold := func(v1 interface {
+		Hold(string, bool) error
+	}, err error) string {
+		require.NoError(t, err)
+		err = v1.Hold("testdata", false)
+		require.ErrorIs(t, err, schema.ErrType)
+		return err.Error()
+	}
+	type renamed struct {
+		Patient string `json:"patient" jsonschema:"minLength=1"`
+		Name    string `json:"fullName"`
+		Minutes int    `json:"minutes"`
+	}
+	said := hold(schema.Define[renamed]("visit"))
+	require.Contains(t, said, "schema_test.renamed cannot read what was sent as version 1 of visit; make a new version: fullName may be missing, and was required; name is not known")
+	require.Contains(t, said, "readers of version 1 of visit cannot read what schema_test.renamed sends; make a new version: name may be missing, and was required; fullName is not known")
+	type smaller struct {
+		Patient string `json:"patient" jsonschema:"minLength=1"`
+		Name    string `json:"name"`
+		Minutes int8   `json:"minutes"`
+	}
+	said = hold(schema.Define[smaller]("visit"))
+	require.Contains(t, said, "minutes has maximum 9223372036854775807, had 127")
+	require.NotContains(t, said, "readers of version 1", "it sends less than they can read")
+	type longer struct {
+		VisitV1
+		Notes map[string]string `json:"notes,omitempty"`
+	}
+	said = hold(schema.Define[longer]("visit"))
+	require.Contains(t, said, "sends; make a new version: notes is not known")
+	require.NotContains(t, said, "cannot read what was sent")
+
+	t.Run("what is not recorded is recorded when asked for, and never overwritten", func(t *testing.T) {
+		dir := t.TempDir()
+		one, _, three := visits(t)
+		require.ErrorContains(t, one.Hold(dir, false), "version 1 of visit is not recorded")
+		require.NoError(t, one.Hold(dir, true))
+		require.NoError(t, three.Hold(dir, true))
+		require.NoError(t, three.Hold(dir, false))
+		file := filepath.Join(dir, "visit.v1.json")
+		require.NoError(t, os.WriteFile(file, []byte(`{"type":"object"}`), 0o666))
+		require.ErrorIs(t, one.Hold(dir, true), schema.ErrType)
+		require.Equal(t, `{"type":"object"}`, string(must(os.ReadFile(file))))
+	})
+}
