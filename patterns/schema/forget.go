@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -29,7 +30,14 @@ func (c *Channel[T]) Correct(ctx context.Context, key string, sequence uint64, v
 // its bytes are overwritten and its sequence stays empty. What has been read, copied,
 // mirrored or backed up is as it was. Call it again after an error.
 func (c *Channel[T]) Redact(ctx context.Context, sequence uint64) error {
-	if err := erase(ctx, c.events, sequence); err != nil {
+	info, err := ask(ctx, func(ctx context.Context) (*jetstream.StreamInfo, error) { return c.events.Info(ctx) })
+	if err == nil && sequence > info.State.LastSeq {
+		return fmt.Errorf("%w: %d, the last one is %d", ErrNoEvent, sequence, info.State.LastSeq)
+	}
+	if err == nil {
+		err = erase(ctx, c.events, sequence)
+	}
+	if err != nil {
 		return fmt.Errorf("schema: redact %d: %w", sequence, err)
 	}
 	for {
@@ -50,7 +58,7 @@ func (c *Channel[T]) Redact(ctx context.Context, sequence uint64) error {
 
 func erase(ctx context.Context, s jetstream.Stream, sequence uint64) error {
 	_, err := ask(ctx, func(ctx context.Context) (any, error) { return nil, s.SecureDeleteMsg(ctx, sequence) })
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
+	if err != nil && strings.Contains(err.Error(), "err_code=10043") { // nats.go hands it on as text
 		return nil // it is gone
 	}
 	return err
