@@ -71,6 +71,7 @@ func ackFirst(ctx context.Context, t *testing.T, js jetstream.JetStream, b *book
 					err = m.NakWithDelay(time.Second)
 				} else {
 					_ = m.Ack()
+					time.Sleep(300 * time.Millisecond) // to write the report takes a while
 					bad := &nats.Msg{Subject: fmt.Sprintf("invalid.visit.billing.%d.0", meta.Sequence.Stream), Header: nats.Header{schema.HeaderSequence: {fmt.Sprint(meta.Sequence.Stream)}, schema.HeaderReason: {"bad"}}}
 					_, _ = js.PublishMsg(ctx, bad)
 				}
@@ -194,8 +195,9 @@ func TestSweep(t *testing.T) {
 func TestSweepFindsTwin(t *testing.T) {
 	found := 0
 	for seed := range uint64(5) {
-		if history(t, seed, ackFirst) != "" {
+		if amiss := history(t, seed, ackFirst); amiss != "" {
 			found++
+			t.Log(amiss)
 		}
 	}
 	t.Logf("ack first: %d of 5 histories found out", found)
