@@ -18,7 +18,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/schema"
 )
 
-var histories = flag.Uint64("histories", 5, "fault histories to go through")
+var histories = flag.Uint64("histories", 4, "fault histories to go through")
 
 // book notes what was handled, by stream sequence.
 type book struct {
@@ -117,9 +117,10 @@ func history(t *testing.T, seed uint64, work process) (amiss string) {
 		defer quieten()
 		var all sync.WaitGroup
 		all.Go(func() {
+			chance := rand.New(rand.NewPCG(seed, 2))
 			for n := range 40 {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-				switch chance := b.chance.IntN(7); chance {
+				switch kind := chance.IntN(7); kind {
 				case 0, 1:
 					_, _ = c1.Publish(ctx, "ann", VisitV1{"p-1", "Ann Lee", n})
 				case 2, 3:
@@ -127,7 +128,7 @@ func history(t *testing.T, seed uint64, work process) (amiss string) {
 				case 4:
 					_, _ = c3.Publish(ctx, "cid", VisitV3{Patient: "p-3", Urgency: "low"})
 				default:
-					bad := [][]byte{[]byte("{"), []byte(`{"patient":7}`)}[chance-5]
+					bad := [][]byte{[]byte("{"), []byte(`{"patient":7}`)}[kind-5]
 					m := as("visit", 1, 1, string(bad))
 					_, _ = js.PublishMsg(ctx, m)
 				}
@@ -194,12 +195,12 @@ func TestSweep(t *testing.T) {
 
 func TestSweepFindsTwin(t *testing.T) {
 	found := 0
-	for seed := range uint64(5) {
+	for seed := range uint64(3) {
 		if amiss := history(t, seed, ackFirst); amiss != "" {
 			found++
 			t.Log(amiss)
 		}
 	}
-	t.Logf("ack first: %d of 5 histories found out", found)
+	t.Logf("ack first: %d of 3 histories found out", found)
 	require.Greater(t, found, 1)
 }
