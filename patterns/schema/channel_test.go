@@ -145,7 +145,7 @@ func TestDivertedOnce(t *testing.T) {
 			stop := read(t, js, one, "billing", seen(new([]string), minutes))
 			time.Sleep(time.Second)
 			stop()
-			_, err := must(js.Stream(t.Context(), "SCHEMA_visit")).ResetConsumer(t.Context(), "billing")
+			_, err := must(js.Stream(t.Context(), "SCHEMA_visit")).ResetConsumerToSequence(t.Context(), "billing", 1)
 			require.NoError(t, err)
 			time.Sleep(time.Hour)
 		}
@@ -177,5 +177,27 @@ func TestNowhereToDivert(t *testing.T) {
 		time.Sleep(time.Minute)
 		stop()
 		require.Len(t, stored(t, js, "INVALID_visit"), 1)
+	})
+}
+
+// What came into the stream by another subject is not taken for what it says.
+func TestForeignSubject(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		one, _, _ := visits(t)
+		ctx, js := t.Context(), s.JetStream("clinic")
+		events, _, err := schema.Streams("visit", schema.Config{})
+		require.NoError(t, err)
+		events.Subjects = []string{"elsewhere"}
+		must(js.CreateStream(ctx, events))
+		m := as("visit", 1, 1, `{"patient":"p-1","name":"Ann","minutes":20}`)
+		m.Subject = "elsewhere"
+		must(js.PublishMsg(ctx, m))
+		require.NoError(t, schema.Provision(ctx, js, "visit", schema.Config{}))
+		var got []string
+		stop := read(t, js, one, "billing", seen(&got, minutes))
+		time.Sleep(time.Second)
+		stop()
+		require.Empty(t, got)
+		require.Equal(t, "schema: another type: on elsewhere", stored(t, js, "INVALID_visit")[0].Header.Get(schema.HeaderError))
 	})
 }

@@ -42,8 +42,9 @@
 //   - Order and delay: what is invalid holds up nothing, even with nowhere to go (TestNowhereToDivert). What a handler failed on comes again, out of order, after 1s and then later (TestHandler).
 //   - [Channel.Correct] keeps both events; who does not heed it counts both (TestCorrect).
 //   - [Channel.Redact] erases an event from the disk, and its diverted copies, and leaves a gap; not from other copies, and not what readers have (TestRedact).
-//   - [Vault.Forget] makes what was sealed for a person unreadable in all copies (TestForget, TestSealAtOnce), unless the key was copied; in a bucket as
-//     CreateKeyValue makes it a purged key stays on the disk, so such a bucket is refused (TestBucketKeepsKeys).
+//   - [Vault.Forget] makes what was sealed for a person unreadable in all copies (TestForget, TestSealAtOnce), unless the key was copied, or is read
+//     from the log of a replicated stream, where it stays for a time (TestReplicas). In a bucket as CreateKeyValue makes it, a purged key stays on
+//     the disk, so such a bucket is refused (TestBucketKeepsKeys).
 //   - Streams that exist are compared, and changed by Provision only (TestStreamsAreLeftAlone).
 //
 // # When not to use it

@@ -74,9 +74,10 @@ type Vault struct {
 	keys jetstream.Stream
 }
 
-// Keys returns the stream of a vault. It is that of a key-value bucket without history
-// in which, unlike in one made by CreateKeyValue, a message can be erased: there, even
-// a purged key stays on the disk.
+// Keys returns the stream of a vault. It is that of a key-value bucket without history,
+// but two things CreateKeyValue does otherwise: a message can be erased, where there even
+// a purged key stays on the disk; and its leader is asked, as a replica that lags would
+// say that a new key is not there to forget.
 func Keys(bucket string, cfg Config) (jetstream.StreamConfig, error) {
 	cfg, err := cfg.normal()
 	if err == nil {
@@ -84,7 +85,7 @@ func Keys(bucket string, cfg Config) (jetstream.StreamConfig, error) {
 	}
 	return jetstream.StreamConfig{
 		Name: "KV_" + bucket, Subjects: []string{"$KV." + bucket + ".>"}, MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew,
-		AllowRollup: true, AllowDirect: true, Replicas: cfg.Replicas, Storage: cfg.Storage, Metadata: maps.Clone(cfg.Metadata),
+		AllowRollup: true, Replicas: cfg.Replicas, Storage: cfg.Storage, Metadata: maps.Clone(cfg.Metadata),
 	}, err
 }
 
@@ -96,7 +97,7 @@ func NewVault(ctx context.Context, js jetstream.JetStream, bucket string, cfg Co
 	}
 	v := &Vault{}
 	v.keys, err = ensureStream(ctx, js, want, cfg.Bind, func(have jetstream.StreamConfig) []need {
-		return []need{{"MaxMsgsPerSubject", want.MaxMsgsPerSubject, have.MaxMsgsPerSubject}, {"DenyDelete", want.DenyDelete, have.DenyDelete}}
+		return []need{{"MaxMsgsPerSubject", want.MaxMsgsPerSubject, have.MaxMsgsPerSubject}, {"DenyDelete", want.DenyDelete, have.DenyDelete}, {"AllowDirect", want.AllowDirect, have.AllowDirect}}
 	})
 	if err == nil {
 		v.kv, err = ask(ctx, func(ctx context.Context) (jetstream.KeyValue, error) { return js.KeyValue(ctx, bucket) })

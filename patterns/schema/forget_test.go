@@ -175,6 +175,11 @@ func TestBucketKeepsKeys(t *testing.T) {
 		_, err := schema.NewVault(ctx, js, "keys", schema.Config{})
 		require.ErrorIs(t, err, schema.ErrMismatch)
 		require.ErrorContains(t, err, "DenyDelete true, want false")
+		direct := must(schema.Keys("direct", schema.Config{}))
+		direct.AllowDirect = true
+		must(js.CreateStream(ctx, direct))
+		_, err = schema.NewVault(ctx, js, "direct", schema.Config{})
+		require.ErrorContains(t, err, "AllowDirect true, want false")
 		must(js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: "history", History: 5}))
 		_, err = schema.NewVault(ctx, js, "history", schema.Config{})
 		require.ErrorContains(t, err, "MaxMsgsPerSubject 5, want 1")
@@ -188,6 +193,7 @@ func TestSealAtOnce(t *testing.T) {
 		for n := range 8 {
 			js := s.JetStream(fmt.Sprint("writer-", n))
 			v := must(schema.NewVault(t.Context(), js, "keys", schema.Config{Storage: jetstream.MemoryStorage}))
+			s.Line(fmt.Sprint("writer-", n)).Delay(50 * time.Millisecond) // so that none hears of another's key in time
 			go func() { sealed <- must(v.Seal(t.Context(), "p-1", []byte("Ann"))) }()
 		}
 		v := must(schema.NewVault(t.Context(), s.JetStream("reader"), "keys", schema.Config{Bind: true}))

@@ -57,10 +57,14 @@ func (c *Channel[T]) settle(ctx context.Context, consumer string, msg jetstream.
 	if ctx.Err() != nil {
 		return msg.Nak()
 	}
-	m := Message[T]{Sequence: meta.Sequence.Stream, Time: meta.Timestamp, Key: strings.TrimPrefix(msg.Subject(), "schema."+c.t.name+".")}
+	m := Message[T]{Sequence: meta.Sequence.Stream, Time: meta.Timestamp}
 	m.Format, _ = FormatOf(msg.Headers())                                        // Decode tells
 	m.Corrects, _ = strconv.ParseUint(msg.Headers().Get(HeaderCorrects), 10, 64) // 0 if none
 	m.Value, err = c.t.Decode(msg.Headers(), msg.Data())
+	var ours bool
+	if m.Key, ours = strings.CutPrefix(msg.Subject(), "schema."+c.t.name+"."); !ours {
+		err = fmt.Errorf("%w: on %s", ErrForeign, msg.Subject()) // a stream can be made to store what its subjects do not tell
+	}
 	if err == nil {
 		err = handle(ctx, m)
 	}

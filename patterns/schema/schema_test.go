@@ -104,6 +104,13 @@ func TestEncodeRefuses(t *testing.T) {
 	require.NoError(t, err)
 	_, _, err = names.Encode(list{})
 	require.ErrorContains(t, err, "names: got null, want array", "a nil slice without omitempty")
+	type mail struct {
+		To string `json:"to" jsonschema:"format=email"`
+	}
+	mails, err := schema.Define[mail]("mail")
+	require.NoError(t, err)
+	_, _, err = mails.Encode(mail{"somebody"})
+	require.ErrorContains(t, err, "to: 'somebody' is not valid email")
 	type odd struct {
 		F any `json:"f"`
 	}
