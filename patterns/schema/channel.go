@@ -97,10 +97,10 @@ func (c *Channel[T]) publish(ctx context.Context, key string, v T, corrects uint
 		h.Set(HeaderCorrects, strconv.FormatUint(corrects, 10))
 	}
 	m := &nats.Msg{Subject: "schema." + c.t.name + "." + key, Header: h, Data: data}
-	if size, most := m.Size(), c.js.Conn().MaxPayload(); int64(size) > most {
-		return 0, fmt.Errorf("schema: event of %s takes %d bytes, the server takes %d; send a reference to the data: %w", key, size, most, nats.ErrMaxPayload)
-	}
 	ack, err := c.js.PublishMsg(ctx, m)
+	if errors.Is(err, nats.ErrMaxPayload) {
+		err = fmt.Errorf("%w: %d bytes, the server takes %d; send a reference to the data", err, len(data), c.js.Conn().MaxPayload())
+	}
 	if err != nil {
 		return 0, fmt.Errorf("schema: publish %s of %s: %w", c.t.name, key, err)
 	}
