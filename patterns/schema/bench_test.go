@@ -27,8 +27,8 @@ func clinic(b *testing.B) (jetstream.JetStream, *schema.Type[VisitV3], *schema.C
 	return js, three, open(b, js, three)
 }
 
-// Publishing, beside plain code that marshals, validates and publishes, but says of its
-// format nothing: the difference is four headers.
+// Publishing, beside plain code that does the same: marshals, validates, publishes with
+// the same four headers.
 func BenchmarkPublish(b *testing.B) {
 	js, _, c := clinic(b)
 	s := validator(b)
@@ -44,7 +44,8 @@ func BenchmarkPublish(b *testing.B) {
 				err = s.Validate(doc)
 			}
 			if err == nil {
-				_, err = js.PublishMsg(b.Context(), &nats.Msg{Subject: "schema.visit.ann", Data: data})
+				h := nats.Header{"Content-Type": {"application/json"}, "Schema-Name": {"visit"}, "Schema-Version": {"3"}, "Schema-Since": {"3"}}
+				_, err = js.PublishMsg(b.Context(), &nats.Msg{Subject: "schema.visit.ann", Header: h, Data: data})
 			}
 			require.NoError(b, err)
 		}
@@ -58,7 +59,7 @@ func BenchmarkPublish(b *testing.B) {
 		}
 		return time.Since(start)
 	}
-	ratio.Bar{Pattern: "schema", Metric: "publish, beside plain code that validates too", AtLeast: 0.75, Pairs: 31}.Compare(b, plain, ours)
+	ratio.Bar{Pattern: "schema", Metric: "publish, beside plain code that does the same", AtLeast: 0.85, Pairs: 31}.Compare(b, plain, ours)
 }
 
 // validator is the schema of version 3 as plain code uses it.
