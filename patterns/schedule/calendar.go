@@ -85,7 +85,7 @@ func (c *Calendar) Cron(ctx context.Context, id, expr, zone string, msg *nats.Ms
 
 // Cancel reports whether something was planned that now will not come. For what is due at
 // this moment, by our clock, it may be too late, so of that it reports false. Whatever it
-// reports, what an earlier call may still have under way is not planned any more.
+// reports, what a call that has failed may still have under way is not planned any more.
 func (c *Calendar) Cancel(ctx context.Context, id string) (cancelled bool, err error) {
 	if err := checkID(id); err != nil {
 		return false, err
@@ -99,7 +99,7 @@ func (c *Calendar) Cancel(ctx context.Context, id string) (cancelled bool, err e
 		}
 		m := nats.NewMsg(subject(c.name, id, "cancelled"))
 		m.Header.Set(HeaderBy, c.js.Conn().Opts.Name)
-		m.Header.Set(jetstream.MsgTTLHeader, c.cfg.Keep.String())
+		m.Header.Set(jetstream.MsgTTLHeader, max(c.cfg.Keep, week).String()) // an order may be long under way
 		return m, nil
 	})
 	if err != nil {

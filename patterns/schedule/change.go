@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
+	"net/textproto"
 	"reflect"
 	"strconv"
 	"strings"
@@ -50,9 +50,13 @@ func (c *Calendar) compose(id, when, zone string, msg *nats.Msg, at time.Time) (
 	if msg == nil {
 		return nil, fmt.Errorf("%w: it is nil", ErrMessage)
 	}
-	for name := range msg.Header {
-		if lower := strings.ToLower(name); strings.HasPrefix(lower, "nats-") || lower != strings.ToLower(HeaderDeadline) && strings.HasPrefix(lower, "schedule-") {
+	m := nats.NewMsg("") // its subject is for later
+	for name, values := range msg.Header {
+		if lower := strings.ToLower(name); strings.HasPrefix(lower, "nats-") || name != HeaderDeadline && strings.HasPrefix(lower, "schedule-") {
 			return nil, fmt.Errorf("%w: header %.80q is ours or the server's; remove it", ErrMessage, name)
+		}
+		for _, v := range values { // as the wire carries it, for same
+			m.Header.Add(name, lines.Replace(textproto.TrimString(v)))
 		}
 	}
 	ttl := c.cfg.Keep
@@ -67,8 +71,6 @@ func (c *Calendar) compose(id, when, zone string, msg *nats.Msg, at time.Time) (
 	case ok:
 		ttl = min(ttl, wholeSeconds(deadline.Sub(at)))
 	}
-	m := nats.NewMsg("") // its subject is for later
-	maps.Copy(m.Header, msg.Header)
 	m.Data = msg.Data
 	m.Header.Set(HeaderWhen, strings.TrimSpace(when+" "+zone))
 	m.Header.Set(HeaderBy, c.js.Conn().Opts.Name)
@@ -80,6 +82,8 @@ func (c *Calendar) compose(id, when, zone string, msg *nats.Msg, at time.Time) (
 	m.Header.Set(jetstream.ScheduleTTLHeader, ttl.String())
 	return m, nil
 }
+
+var lines = strings.NewReplacer("\r", " ", "\n", " ")
 
 // same reports whether a message that is planned, or has come, is the one to be planned.
 func same(have *jetstream.RawStreamMsg, want *nats.Msg) bool {

@@ -29,7 +29,7 @@
 //   - Of one id the last plan counts, also at the instant when the one before it is due
 //     (TestReplace, TestAllAtOnce, TestReplaceAtTheInstant); planned the same, it is left
 //     as it is (TestPlannedByAll). What Cancel reports true for does not come, by our clock, nor
-//     what a call before it still had under way (TestCancel, TestCancelAtTheInstant, TestSweep).
+//     what a call that had failed still had under way (TestCancel, TestCancelAtTheInstant, TestSweep).
 //   - What recurs comes once each time, however many have planned it (TestPlannedByAll,
 //     TestConsumer, TestSweep). What it missed while the server was down comes once when it is
 //     back, or not if it was killed; then an interval counts anew (TestRestart).

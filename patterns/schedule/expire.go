@@ -31,13 +31,14 @@ func Deadline(h nats.Header) (deadline time.Time, ok bool, err error) {
 
 // TTL has the stream drop the message after its deadline, whether anybody has handled it
 // or not, so that it takes no room. The stream must have AllowMsgTTL. The server counts
-// in whole seconds and would cut a part of one off; this rounds up, and to 1s at least.
+// in whole seconds and would cut a part of one off; this rounds up, to 1s at least, and to
+// a century at most.
 func TTL(deadline time.Time) jetstream.PublishOpt {
 	return jetstream.WithMsgTTL(wholeSeconds(time.Until(deadline)))
 }
 
 func wholeSeconds(d time.Duration) time.Duration {
-	return max(time.Second, (d + time.Second - 1).Truncate(time.Second))
+	return max(time.Second, (min(d, century) + time.Second - 1).Truncate(time.Second))
 }
 
 // Fresh refuses to handle what has expired. The zero Fresh is ready to use.

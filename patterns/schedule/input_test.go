@@ -3,6 +3,7 @@ package schedule_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
 	"testing"
 	"time"
@@ -37,7 +38,7 @@ func TestBadInput(t *testing.T) {
 		require.ErrorIs(t, err, schedule.ErrID)
 	}
 	require.ErrorIs(t, c.At(ctx, "a", soon, nil), schedule.ErrMessage)
-	for _, name := range []string{"Nats-TTL", "nats-msg-id", "Nats-Schedule", "Schedule-When", "schedule-by"} { // as of a message that was received
+	for _, name := range []string{"Nats-TTL", "nats-msg-id", "Nats-Schedule", "Schedule-When", "schedule-by", "schedule-deadline"} { // as of a message that was received
 		require.ErrorIs(t, c.At(ctx, "a", soon, &nats.Msg{Header: nats.Header{name: {"x"}}}), schedule.ErrMessage, name)
 	}
 	require.ErrorIs(t, c.At(ctx, "a", soon, &nats.Msg{Data: make([]byte, js.Conn().MaxPayload())}), nats.ErrMaxPayload)
@@ -69,7 +70,7 @@ func TestBadInput(t *testing.T) {
 func TestStreams(t *testing.T) {
 	s := natstest.Start(t)
 	ctx, js := t.Context(), s.JetStream("a")
-	for field, cfg := range map[string]schedule.Config{"Keep": {Keep: 1500 * time.Millisecond}, "Keep is -1s": {Keep: -time.Second}, "Replicas": {Replicas: -1}} {
+	for field, cfg := range map[string]schedule.Config{"Keep": {Keep: 1500 * time.Millisecond}, "Keep is -1s": {Keep: -time.Second}, "Keep is 2562047h47m16s": {Keep: math.MaxInt64 / time.Second * time.Second}, "Replicas": {Replicas: -1}} {
 		_, err := schedule.New(ctx, js, "shop", cfg)
 		require.ErrorIs(t, err, schedule.ErrConfig)
 		require.ErrorContains(t, err, field)

@@ -70,12 +70,22 @@ func planned(plan, last *jetstream.RawStreamMsg) Plan {
 		p.Next, _ = time.Parse(time.RFC3339Nano, at)
 	} else if every, ok := strings.CutPrefix(when, "@every "); ok {
 		d, _ := time.ParseDuration(every)
-		p.Next = plan.Time.Round(time.Second).Add(d)
+		if p.Next = plan.Time.Round(time.Second).Add(d); forgotten(plan, p.Next) {
+			p.Next = p.Next.Add((time.Since(p.Next)/d + 1) * d)
+		}
 	} else if cron, err := parseCron(when, plan.Header.Get(jetstream.ScheduleTimeZoneHeader)); err == nil {
-		p.Next = cron.Next(plan.Time)
+		if p.Next = cron.Next(plan.Time); forgotten(plan, p.Next) {
+			p.Next = cron.Next(time.Now())
+		}
 	}
 	p.Next = p.Next.UTC()
 	return p
+}
+
+// forgotten reports whether what came of a plan at first is kept no longer.
+func forgotten(plan *jetstream.RawStreamMsg, first time.Time) bool {
+	keep, err := time.ParseDuration(plan.Header.Get(jetstream.ScheduleTTLHeader))
+	return err == nil && time.Since(first) > keep
 }
 
 // List returns all that is planned, what comes first first. It asks for each, one by one.

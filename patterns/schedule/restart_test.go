@@ -65,6 +65,29 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// What recurs, and came longer ago than it is kept, tells when it comes next all the same.
+func TestSeldom(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		c := calendar(t, s, "clerk", schedule.Config{Keep: time.Minute})
+		require.NoError(t, c.Cron(t.Context(), "cron", "0 0 * * * *", "", body("")))
+		require.NoError(t, c.Every(t.Context(), "every", time.Hour, body("")))
+		for hour := range 3 {
+			time.Sleep(time.Until(midnight.Add(time.Duration(hour)*time.Hour + 30*time.Minute)))
+			require.Empty(t, due(t, s))
+			for _, id := range []string{"cron", "every"} {
+				p, err := c.Next(t.Context(), id)
+				require.NoError(t, err)
+				require.Equal(t, midnight.Add(time.Duration(hour+1)*time.Hour), p.Next, id)
+			}
+		}
+		for _, id := range []string{"cron", "every"} {
+			cancelled, err := c.Cancel(t.Context(), id)
+			require.NoError(t, err)
+			require.True(t, cancelled, id)
+		}
+	})
+}
+
 // List and Next tell what is planned, when it comes next, and who planned it.
 func TestList(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {

@@ -49,10 +49,15 @@ type Config struct {
 	Metadata map[string]string     // put on what New and Consumer create
 }
 
+const (
+	week    = 7 * 24 * time.Hour
+	century = 100 * 365 * 24 * time.Hour // what is kept for longer, the server may find to be over: see end
+)
+
 func (c Config) normal() (Config, error) {
-	c.Keep, c.Replicas = cmp.Or(c.Keep, 7*24*time.Hour), cmp.Or(c.Replicas, 1)
-	if c.Keep < time.Second || c.Keep%time.Second != 0 {
-		return c, fmt.Errorf("%w: Keep is %v; whole seconds, from 1s", ErrConfig, c.Keep)
+	c.Keep, c.Replicas = cmp.Or(c.Keep, week), cmp.Or(c.Replicas, 1)
+	if c.Keep < time.Second || c.Keep > century || c.Keep%time.Second != 0 {
+		return c, fmt.Errorf("%w: Keep is %v; whole seconds, from 1s to %v", ErrConfig, c.Keep, century)
 	}
 	if c.Replicas < 1 || c.Replicas > 5 {
 		return c, fmt.Errorf("%w: Replicas is %d; from 1 to 5", ErrConfig, c.Replicas)

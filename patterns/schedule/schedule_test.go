@@ -174,15 +174,17 @@ func TestCancel(t *testing.T) {
 		require.False(t, cancelled, "it has come")
 	})
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-		slow, c := calendar(t, s, "slow", schedule.Config{}), calendar(t, s, "clerk", schedule.Config{})
-		s.Line("slow").Delay(1500 * time.Millisecond) // so the order to plan arrives at 3s
+		cfg := schedule.Config{Keep: time.Second} // which is for what is due, not for what is cancelled
+		slow, c := calendar(t, s, "slow", cfg), calendar(t, s, "clerk", cfg)
+		s.Line("slow").Delay(1500 * time.Millisecond)
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
+		time.AfterFunc(1400*time.Millisecond, func() { s.Line("slow").Delay(5 * time.Second) }) // so the order to plan arrives late
 		require.ErrorIs(t, slow.At(ctx, "a", midnight.Add(10*time.Second), body("a")), context.DeadlineExceeded)
 		cancelled, err := c.Cancel(t.Context(), "a")
 		require.NoError(t, err)
 		require.False(t, cancelled, "it was not yet there")
-		time.Sleep(time.Minute)
+		time.Sleep(time.Until(midnight.Add(10500 * time.Millisecond)))
 		require.Empty(t, due(t, s))
 	})
 }
@@ -202,5 +204,11 @@ func TestRepeat(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		require.ErrorIs(t, c.At(t.Context(), "a", at, body("a")), schedule.ErrPast, "it was kept a minute, and is forgotten")
 		require.Empty(t, stored(t, s))
+		at = time.Now().Add(2 * time.Second)
+		for range 8 { // the wire carries no blanks around a value, no lines in it, and no empty list
+			require.NoError(t, c.At(t.Context(), "b", at, &nats.Msg{Header: nats.Header{"A": {" a\r\nb\t", ""}, "B": {}}}))
+			time.Sleep(500 * time.Millisecond)
+		}
+		require.Len(t, due(t, s), 1)
 	})
 }
