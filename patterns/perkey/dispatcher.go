@@ -91,7 +91,7 @@ func (d *Dispatcher) Run(ctx context.Context, ledger Ledger) error {
 	var reading []jetstream.ConsumeContext
 	var err error
 	for _, r := range d.readers {
-		c, fail := d.read(r, leave, gone)
+		c, fail := d.read(apply, r, leave, gone)
 		if err = fail; err != nil {
 			break
 		}
@@ -118,6 +118,8 @@ func (d *Dispatcher) Run(ctx context.Context, ledger Ledger) error {
 		} else {
 			c.Stop() // a drain would wait for the server
 		}
+	}
+	for _, c := range reading {
 		<-c.Closed()
 	}
 	workers.Wait()
@@ -131,7 +133,7 @@ func (d *Dispatcher) Run(ctx context.Context, ledger Ledger) error {
 
 // read takes what comes from a partition. It asks more often than Takeover: who does
 // not ask for so long, loses the pin.
-func (d *Dispatcher) read(r *reader, leave chan struct{}, gone chan error) (jetstream.ConsumeContext, error) {
+func (d *Dispatcher) read(ctx context.Context, r *reader, leave chan struct{}, gone chan error) (jetstream.ConsumeContext, error) {
 	return r.Consume(func(m jetstream.Msg) {
 		r.pin = m.Headers().Get("Nats-Pin-Id")
 		select {
@@ -142,14 +144,19 @@ func (d *Dispatcher) read(r *reader, leave chan struct{}, gone chan error) (jets
 		}
 	}, jetstream.PullPriorityGroup(group), jetstream.PullExpiry(d.cfg.Takeover/4), jetstream.PullMaxMessages(min(d.cfg.Room, 500)),
 		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
-			if errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrConsumerNotFound) {
-				select {
-				case gone <- err:
-				default: // it is known
-				}
-				return
-			}
 			d.cfg.Log.Debug("perkey: reading is interrupted", "dispatcher", d.name, "err", err)
+			if !errors.Is(err, jetstream.ErrConsumerDeleted) && !errors.Is(err, jetstream.ErrBadRequest) { // these end it; if it is gone otherwise, we are not told
+				ctx, cancel := context.WithTimeout(ctx, time.Second)
+				defer cancel()
+				_, err = r.Info(ctx)
+				if !errors.Is(err, jetstream.ErrConsumerNotFound) && !errors.Is(err, jetstream.ErrStreamNotFound) {
+					return
+				}
+			}
+			select {
+			case gone <- err:
+			default: // it is known
+			}
 		}))
 }
 

@@ -34,15 +34,16 @@
 //     TestSweepFindsTwin, TestTwice). Of two events with one version one counts.
 //   - Different keys do not wait for one another: Workers of them are worked on at a
 //     time (TestSharedSerialises). What fails or is missing holds back its own key
-//     only, for as long as it lasts (TestFailedHoldsBack, TestGap).
+//     only, for as long as it lasts (TestFailedHoldsBack, TestGap); until 65,536 events of a
+//     partition wait, when all of it does (TestReach). Missing can then still help.
 //   - A missing event is asked for after Patience, and again; until it comes nothing
 //     later of its key is applied. None is skipped (TestGap).
-//   - No more than Room events are held, half of them waiting for another; what finds
-//     no room comes again after Patience (TestRoom). A key that gets more than its
+//   - No more than Room events are held, half of them waiting for another, beside what
+//     Missing returns (TestAskedFails); what finds no room comes again after Patience (TestRoom). A key that gets more than its
 //     share of what comes can fill the other half, and then others wait.
 //   - A key is always in the same partition, and of those that read it one is active
 //     (TestPartitions). When it ends the next goes on at once, when it dies after
-//     Takeover (TestTakeover). A reader that was only paused may then come with an
+//     Takeover (TestTakeover); so too, beside it, when it has no room for so long (TestOutOfRoom). A reader that was only paused may then come with an
 //     event in hand: it is the Ledger that refuses it (TestTakeover/paused_for_long).
 //   - Told to stop, Run finishes what is in hand, within Grace, and puts back the rest
 //     (TestStop). It returns an error if its consumers are gone (TestEnds).

@@ -126,14 +126,26 @@ func TestRefused(t *testing.T) {
 
 // Run ends with an error when it cannot go on.
 func TestEnds(t *testing.T) {
-	for name, act := range map[string]func(ctx context.Context, js jetstream.JetStream, own *nats.Conn) error{
-		"its consumer is deleted": func(ctx context.Context, js jetstream.JetStream, _ *nats.Conn) error {
-			return js.DeleteConsumer(ctx, "PERKEY_bank", "books-1")
-		},
-		"its stream is deleted": func(ctx context.Context, js jetstream.JetStream, _ *nats.Conn) error {
-			return js.DeleteStream(ctx, "PERKEY_bank")
-		},
-		"its connection is closed": func(_ context.Context, _ jetstream.JetStream, own *nats.Conn) error { own.Close(); return nil },
+	noConsumer := func(ctx context.Context, js jetstream.JetStream, _ *nats.Conn) error {
+		return js.DeleteConsumer(ctx, "PERKEY_bank", "books-1")
+	}
+	noStream := func(ctx context.Context, js jetstream.JetStream, _ *nats.Conn) error {
+		return js.DeleteStream(ctx, "PERKEY_bank")
+	}
+	for name, c := range map[string]struct {
+		away bool
+		act  func(ctx context.Context, js jetstream.JetStream, own *nats.Conn) error
+	}{
+		"its consumer is deleted":           {act: noConsumer},
+		"its stream is deleted":             {act: noStream},
+		"its consumer is deleted meanwhile": {away: true, act: noConsumer},
+		"its stream is deleted meanwhile":   {away: true, act: noStream},
+		"its consumer is another": {away: true, act: func(ctx context.Context, js jetstream.JetStream, _ *nats.Conn) error {
+			err := noConsumer(ctx, js, nil)
+			_, too := js.CreateConsumer(ctx, "PERKEY_bank", jetstream.ConsumerConfig{Durable: "books-1", AckPolicy: jetstream.AckExplicitPolicy, PriorityPolicy: jetstream.PriorityPolicyPinned, PriorityGroups: []string{"another"}, PinnedTTL: time.Minute})
+			return errors.Join(err, too)
+		}},
+		"its connection is closed": {act: func(_ context.Context, _ jetstream.JetStream, own *nats.Conn) error { own.Close(); return nil }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
@@ -145,7 +157,14 @@ func TestEnds(t *testing.T) {
 				done := make(chan error, 1)
 				go func() { done <- d.Run(ctx, newBank(0)) }()
 				time.Sleep(time.Second)
-				require.NoError(t, act(t.Context(), js, own))
+				if c.away {
+					s.Line("books").Down()
+					time.Sleep(time.Second)
+				}
+				require.NoError(t, c.act(t.Context(), js, own))
+				if c.away {
+					s.Line("books").Up()
+				}
 				require.ErrorContains(t, <-done, "perkey: books of bank: ")
 				require.NoError(t, ctx.Err(), "in time")
 			})

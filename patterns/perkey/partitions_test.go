@@ -165,3 +165,42 @@ func TestTakeover(t *testing.T) {
 		})
 	}
 }
+
+// A reader that has no room for as long as Takeover does not ask any more, and another
+// goes on beside it.
+func TestOutOfRoom(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		js, b, cfg := s.JetStream("owner"), newBank(0), perkey.Config{Workers: 1, Room: 2}
+		one := run(t, s.JetStream("one"), newBank(time.Minute), cfg)
+		time.Sleep(time.Second)
+		two := run(t, s.JetStream("two"), b, cfg)
+		for _, k := range accounts(20) {
+			publish(t, js, deposit(k))
+		}
+		time.Sleep(9 * time.Second)
+		require.Empty(t, b.now().balance)
+		time.Sleep(10 * time.Second)
+		require.Len(t, b.now().balance, 18, "all but what one holds")
+		require.NoError(t, one())
+		require.NoError(t, two())
+	})
+}
+
+// The server stops when MaxAckPending events of a partition are out, be they of one key.
+func TestReach(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		js, b := s.JetStream("owner"), newBank(0)
+		stop := run(t, s.JetStream("books"), b, perkey.Config{})
+		c := must(js.Consumer(t.Context(), "PERKEY_bank", "books-0")).CachedInfo().Config
+		require.Equal(t, 65536, c.MaxAckPending)
+		c.MaxAckPending = 10 // too many to wait for here
+		must(js.UpdateConsumer(t.Context(), "PERKEY_bank", c))
+		for v := range uint64(10) {
+			publish(t, js, event("early", v+2, 1))
+		}
+		publish(t, js, deposit("other"))
+		time.Sleep(time.Hour)
+		require.Empty(t, b.now().balance, "the other waits, too")
+		require.NoError(t, stop())
+	})
+}
