@@ -32,19 +32,19 @@
 //   - Each has its effect once, whatever is cut, killed or restarted, and however often
 //     it is published, if the Ledger keeps to its contract (TestSweep,
 //     TestSweepFindsTwin, TestTwice). Of two events with one version one counts.
-//   - Different keys do not wait for one another: Workers of them are worked on at a
-//     time (TestSharedSerialises). What fails or is missing holds back its own key
-//     only, for as long as it lasts (TestFailedHoldsBack, TestGap); until 65,536 events of a
-//     partition wait, when all of it does (TestReach). Missing can then still help.
+//   - Different keys do not wait for one another: Workers of them are worked on at a time
+//     (TestSharedSerialises). What fails or is missing holds back its own key only, for as
+//     long as it lasts (TestFailedHoldsBack, TestGap); all of its partition, when 65,536
+//     events of that wait (TestReach).
 //   - A missing event is asked for after Patience, and again; until it comes nothing
 //     later of its key is applied. None is skipped (TestGap).
 //   - No more than Room events are held, half of them waiting for another, beside what
-//     Missing returns (TestAskedFails); what finds no room comes again after Patience (TestRoom). A key that gets more than its
-//     share of what comes can fill the other half, and then others wait.
+//     Missing returns (TestAskedFails); what finds no room comes again after Patience
+//     (TestRoom). A key that gets more than its share can fill the other half.
 //   - A key is always in the same partition, and of those that read it one is active
-//     (TestPartitions). When it ends the next goes on at once, when it dies after
-//     Takeover (TestTakeover); so too, beside it, when it has no room for so long (TestOutOfRoom). A reader that was only paused may then come with an
-//     event in hand: it is the Ledger that refuses it (TestTakeover/paused_for_long).
+//     (TestPartitions). When it ends the next goes on at once, when it dies after Takeover
+//     (TestTakeover), and beside it when it has no room for so long (TestOutOfRoom). A late
+//     one may come with an event in hand: the Ledger refuses it (TestTakeover/paused_for_long).
 //   - Told to stop, Run finishes what is in hand, within Grace, and puts back the rest
 //     (TestStop). It returns an error if its consumers are gone (TestEnds).
 //   - A message without a version is terminated, which is logged and told by an
@@ -53,8 +53,7 @@
 //
 // # When not to use it
 //
-// If the result does not depend on the order, take a queue (see queueing): the best order is the one nobody
-// needs. If one key has most of the events, they take their turn whatever you do.
+// If the result does not depend on the order, take a queue (see queueing). If one key has most of the events, they take their turn whatever you do.
 // If messages belong together and only the whole counts, see sequence.
 //
 // # Related patterns

@@ -35,7 +35,7 @@ func New(ctx context.Context, js jetstream.JetStream, name string, cfg Config) (
 		return []need{
 			{"Subjects", want.Subjects, have.Subjects}, {"Retention", want.Retention, have.Retention}, {"MaxAge", want.MaxAge, have.MaxAge},
 			{"AllowMsgSchedules", true, have.AllowMsgSchedules}, {"AllowMsgTTL", true, have.AllowMsgTTL}, {"MaxMsgs", want.MaxMsgs, have.MaxMsgs},
-			{"MaxBytes", want.MaxBytes, have.MaxBytes}, {"MaxMsgsPerSubject", want.MaxMsgsPerSubject, have.MaxMsgsPerSubject},
+			{"MaxBytes", want.MaxBytes, have.MaxBytes}, {"MaxMsgsPerSubject", want.MaxMsgsPerSubject, have.MaxMsgsPerSubject}, {"AllowDirect", false, have.AllowDirect},
 		}
 	})
 	if err != nil {

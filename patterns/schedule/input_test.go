@@ -86,6 +86,12 @@ func TestStreams(t *testing.T) {
 	require.ErrorIs(t, err, schedule.ErrMismatch)
 	require.ErrorContains(t, err, "MaxAge 1h0m0s, want 0s")
 	require.NoError(t, schedule.Provision(ctx, js, "shop", schedule.Config{Storage: jetstream.MemoryStorage}))
+	want.MaxAge, want.AllowDirect = 0, true // any replica may answer, and not know yet that a plan is cancelled
+	_, err = js.UpdateStream(ctx, want)
+	require.NoError(t, err)
+	_, err = schedule.New(ctx, js, "shop", schedule.Config{})
+	require.ErrorIs(t, err, schedule.ErrMismatch)
+	require.NoError(t, schedule.Provision(ctx, js, "shop", schedule.Config{Storage: jetstream.MemoryStorage}))
 	c, err := schedule.New(ctx, js, "shop", schedule.Config{Bind: true})
 	require.NoError(t, err)
 	_, err = c.Consumer(ctx, "phone")
