@@ -30,7 +30,7 @@ func TestGap(t *testing.T) {
 			if asked == 1 {
 				return nil, nil
 			}
-			return []perkey.Event{deposit("early"), deposit("another"), event("early", 7, 1)}, nil // what was not asked for is left
+			return []perkey.Event{deposit("another"), deposit("early"), event("early", 7, 1)}, nil // what was not asked for is left
 		}},
 		"ask: the owner is away": {inAt: 10100 * time.Millisecond, asked: []time.Duration{5 * time.Second, 10100 * time.Millisecond}, wanted: 80, owner: func(asked int) ([]perkey.Event, error) {
 			if asked == 1 {
@@ -162,12 +162,14 @@ func TestAskedFails(t *testing.T) {
 func TestTwice(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		js, b := s.JetStream("owner"), newBank(10*time.Millisecond)
-		stop := run(t, s.JetStream("books"), b, perkey.Config{})
+		stop := run(t, s.JetStream("books"), b, perkey.Config{Room: 4})
 		publish(t, js, withdraw("a"), withdraw("a"))
 		time.Sleep(3 * time.Minute)
 		publish(t, js, withdraw("a"))
-		time.Sleep(time.Second)
+		time.Sleep(3 * time.Minute) // one is held, and the other comes again and again
 		publish(t, js, deposit("a"))
+		time.Sleep(time.Second)
+		require.Equal(t, 80, b.now().balance["a"], "it was held all the time")
 		time.Sleep(3 * time.Minute)
 		publish(t, js, deposit("a"))
 		time.Sleep(time.Minute)

@@ -172,6 +172,9 @@ func TestCancel(t *testing.T) {
 		cancelled, err := c.Cancel(t.Context(), "a")
 		require.NoError(t, err)
 		require.False(t, cancelled, "it has come")
+		for _, m := range stored(t, s) {
+			require.Equal(t, "168h0m0s", m.Header.Get("Nats-TTL"), "in the end all is forgotten: %s", m.Subject)
+		}
 	})
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		cfg := schedule.Config{Keep: time.Second} // which is for what is due, not for what is cancelled
