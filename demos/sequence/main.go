@@ -32,7 +32,7 @@ func cast(e *demo.Env) error {
 	e.Go("office", func(ctx context.Context, nc *nats.Conn) error { return office(ctx, e, nc) })
 	e.Go("clerk", func(ctx context.Context, nc *nats.Conn) error {
 		js, err := e.JetStream(nc)
-		if err != nil || !e.At(200*time.Millisecond) {
+		if err != nil || !e.At(250*time.Millisecond) {
 			return err
 		}
 		r, err := sequence.New(ctx, js, "WORDS", "telegrams", sequence.Config{

@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,9 @@ func parseCron(expr, zone string) (cron.Schedule, error) {
 	}
 	if n := len(strings.Fields(expr)); n != 6 {
 		return nil, fmt.Errorf("%w: cron %.80q has %d fields; use 6: second minute hour day month weekday", ErrWhen, expr, n)
+	}
+	if slices.ContainsFunc(strings.Fields(expr), func(f string) bool { return strings.Trim(f, ",") == "" }) {
+		return nil, fmt.Errorf("%w: cron %.80q has an empty field", ErrWhen, expr) // which takes it seconds to find never comes
 	}
 	c, err := parser.Parse(expr)
 	if err != nil {

@@ -106,7 +106,7 @@ func TestBadTimes(t *testing.T) {
 			"": "has 0 fields", "0 2 * * *": "has 5 fields; use 6: second minute hour day month weekday", "@daily": "has 1 fields", "TZ=UTC 0 0 0 * *": "found 5",
 			"60 * * * * *": "end of range (60) above maximum (59)", "* * 24 * * *": "(24) above", "* * * 0 * *": "(0) below minimum (1)", "* * * * 13 *": "(13) above",
 			"* * * * * 7": "(7) above", "* * * * * noday": "noday", "1-70 * * * * *": "(70) above", "9-3 * * * * *": "beyond end of range", "*/0 * * * * *": "positive number",
-			"*/x * * * * *": "parse int", "-1 * * * * *": "parse int", "1--2 * * * * *": "too many hyphens", "0 0 0 31 2 *": "never comes",
+			"*/x * * * * *": "parse int", "-1 * * * * *": "parse int", "1--2 * * * * *": "too many hyphens", "0 0 0 31 2 *": "never comes", ", * * * * *": "empty field",
 		} {
 			err := c.Cron(t.Context(), "a", cron, "", body("x"))
 			require.ErrorIs(t, err, schedule.ErrWhen, cron)
