@@ -3,6 +3,7 @@ package rules
 
 import (
 	"bytes"
+	"encoding/json"
 	"go/ast"
 	"go/doc"
 	"go/parser"
@@ -206,27 +207,32 @@ func TestCopies(t *testing.T) {
 	require.Contains(t, seen, "checkID")
 }
 
-// Each pattern, copied alone into an empty module, compiles without a network.
+// The patterns, copied into another module, compile without a network, and without
+// this one. The copy is an overlay of a directory that is always the same, so that
+// the go command knows again what it has compiled.
 func TestCopyOut(t *testing.T) {
-	dir := t.TempDir()
-	for _, f := range []string{"go.mod", "go.sum"} {
-		src, err := os.ReadFile(filepath.Join(root, f))
-		require.NoError(t, err)
-		src = bytes.Replace(src, []byte("module "+module), []byte("module example.com/yours"), 1)
-		require.NoError(t, os.WriteFile(filepath.Join(dir, f), src, 0o666))
-	}
+	src, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	require.NoError(t, err)
+	mod := filepath.Join(t.TempDir(), "go.mod")
+	require.NoError(t, os.WriteFile(mod, bytes.Replace(src, []byte("module "+module), []byte("module example.com/yours"), 1), 0o666))
+	here, err := filepath.Abs(root)
+	require.NoError(t, err)
+	yours := filepath.Join(os.TempDir(), "natspatterns-copied-out")
+	require.NoError(t, os.MkdirAll(yours, 0o777))
+	copied := map[string]string{filepath.Join(yours, "go.mod"): mod, filepath.Join(yours, "go.sum"): filepath.Join(here, "go.sum")}
 	for _, name := range patterns(t) {
-		require.NoError(t, os.MkdirAll(filepath.Join(dir, name), 0o777))
 		for _, file := range goFiles(t, name) {
 			if !strings.HasSuffix(file, "_test.go") {
-				src, err := os.ReadFile(file)
-				require.NoError(t, err)
-				require.NoError(t, os.WriteFile(filepath.Join(dir, name, filepath.Base(file)), src, 0o666))
+				copied[filepath.Join(yours, name, filepath.Base(file))] = filepath.Join(here, "patterns", name, filepath.Base(file))
 			}
 		}
 	}
-	cmd := exec.Command("go", "build", "./...") // whoever imported another of them would name this module, which is not there
-	cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOFLAGS=-mod=mod", "GOPROXY=off", "GOWORK=off")
+	overlay, err := json.Marshal(map[string]any{"Replace": copied})
+	require.NoError(t, err)
+	list := filepath.Join(t.TempDir(), "overlay.json")
+	require.NoError(t, os.WriteFile(list, overlay, 0o666))
+	cmd := exec.Command("go", "build", "-mod=readonly", "-overlay", list, "./...")
+	cmd.Dir, cmd.Env = yours, append(os.Environ(), "GOFLAGS=", "GOPROXY=off", "GOWORK=off")
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 }
