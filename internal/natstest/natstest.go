@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,7 +52,16 @@ func Listen(tb testing.TB) *Server {
 	return start(tb, server.Options{Port: server.RANDOM_PORT})
 }
 
+// realTime is whether any server runs, or has run, outside of bubbles.
+var realTime atomic.Bool
+
 func start(tb testing.TB, opts server.Options) *Server {
+	tb.Helper()
+	realTime.Store(true)
+	return launch(tb, opts)
+}
+
+func launch(tb testing.TB, opts server.Options) *Server {
 	tb.Helper()
 	opts.JetStream, opts.StoreDir = true, tb.TempDir()
 	srv, err := tap.NewServer(opts)
@@ -66,7 +76,9 @@ func start(tb testing.TB, opts server.Options) *Server {
 // every goroutine in it waits. It excludes t.Parallel, and t.Run inside.
 func Bubble(t *testing.T, f func(t *testing.T, s *Server)) {
 	t.Helper()
-	emptyPools()
+	if realTime.Load() {
+		emptyPools()
+	}
 	defer emptyPools()
 	stuck := time.AfterFunc(time.Minute, func() {
 		debug.SetTraceback("all")
@@ -75,7 +87,7 @@ func Bubble(t *testing.T, f func(t *testing.T, s *Server)) {
 	defer stuck.Stop()
 	synctest.Test(t, func(t *testing.T) {
 		t.Cleanup(func() { time.Sleep(time.Second) }) // last of all: the file store's flushers outlive Shutdown
-		f(t, Start(t))
+		f(t, launch(t, server.Options{DontListen: true}))
 	})
 }
 
@@ -174,6 +186,7 @@ var shared struct {
 // test binary. [Main] stops it.
 func URL() string {
 	shared.once.Do(func() {
+		realTime.Store(true)
 		if shared.dir, shared.err = os.MkdirTemp("", "natstest-"); shared.err == nil {
 			shared.srv, shared.err = tap.NewServer(server.Options{Port: server.RANDOM_PORT, JetStream: true, StoreDir: shared.dir})
 		}

@@ -19,7 +19,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/sequence"
 )
 
-var histories = flag.Uint64("histories", 5, "fault histories to go through")
+var histories = flag.Uint64("histories", 3, "fault histories to go through")
 
 // process is a resequencer of PAGES as the sweep lets it live and die.
 type process func(ctx context.Context, js jetstream.JetStream)
