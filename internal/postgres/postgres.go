@@ -61,7 +61,8 @@ func Address(tb testing.TB) string {
 		tb.Fatal("postgres: ", err)
 	}
 	tb.Cleanup(func() {
-		if _, err := admin.Exec("DROP SCHEMA " + space + " CASCADE"); err != nil {
+		// A test that failed may have left a transaction open.
+		if _, err := admin.Exec("SET lock_timeout = '5s'; DROP SCHEMA " + space + " CASCADE"); err != nil {
 			tb.Error("postgres: ", err)
 		}
 		if err := admin.Close(); err != nil {

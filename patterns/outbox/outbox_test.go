@@ -193,13 +193,15 @@ func TestLateCommit(t *testing.T) {
 		db, ctx := pg(t), t.Context()
 		js := s.JetStream("shop")
 		events(t, js)
-		stop := relay(t, db, s.Connect("relay"), outbox.Config{})
 		tx, err := db.Begin()
 		require.NoError(t, err)
 		require.NoError(t, outbox.Put(ctx, tx, "ann", &nats.Msg{Subject: "events.ann", Data: []byte("early")}))
 		require.NoError(t, place(ctx, db, "ben", "quick"))
 		var seen, missed int
 		require.NoError(t, db.QueryRow(`SELECT max(id) FROM outbox`).Scan(&seen))
+		stop := relay(t, db, s.Connect("relay"), outbox.Config{})
+		time.Sleep(1500 * time.Millisecond) // between two looks
+		require.Equal(t, []string{"quick"}, told(t, js))
 		require.NoError(t, tx.Commit())
 		require.NoError(t, db.QueryRow(`SELECT count(*) FROM outbox WHERE id < $1`, seen).Scan(&missed))
 		require.Equal(t, 1, missed, "what one that goes on from the last id would miss")
