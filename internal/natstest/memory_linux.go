@@ -9,9 +9,9 @@ import (
 // enoughMemory is what has to be free for the stores of a package's tests.
 const enoughMemory = 1 << 30
 
-// A test ends its server, never the machine: that a disk has written proves nothing
-// there, and half of the tests' time went into waiting for it. So their directories
-// lie in memory, unless $TMPDIR names a place or what is measured is the work itself.
+// inMemory has the tests' directories lie in memory, unless $TMPDIR names a place or
+// what is measured is the work itself: a test ends its server, never the machine. That
+// a disk has written proves nothing there, and half of their time went into waiting.
 func inMemory() {
 	flag.Parse()
 	var fs syscall.Statfs_t
@@ -21,5 +21,3 @@ func inMemory() {
 	}
 	_ = os.Setenv("TMPDIR", "/dev/shm")
 }
-
-func init() { before = append(before, inMemory) }

@@ -201,18 +201,13 @@ func URL() string {
 // returns.
 func Main(m *testing.M) { os.Exit(Run(m)) }
 
-// before is what a platform does before the tests.
-var before []func()
-
 // Run runs the tests, stops the server of the examples, and fails if a goroutine
 // is left.
 func Run(m interface{ Run() int }) int {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400) // hundreds of servers live shortly: memory is cheaper than their sweeping
 	}
-	for _, f := range before {
-		f()
-	}
+	inMemory()
 	code := m.Run()
 	if shared.srv != nil {
 		shared.srv.Stop()
