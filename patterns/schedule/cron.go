@@ -18,10 +18,11 @@ func parseCron(expr, zone string) (cron.Schedule, error) {
 	if err != nil || zone == "Local" { // whose?
 		return nil, fmt.Errorf("%w: time zone %.80q; use a name like Europe/Amsterdam", ErrWhen, zone)
 	}
-	if n := len(strings.Fields(expr)); n != 6 {
-		return nil, fmt.Errorf("%w: cron %.80q has %d fields; use 6: second minute hour day month weekday", ErrWhen, expr, n)
+	fields := strings.Fields(expr)
+	if len(fields) != 6 {
+		return nil, fmt.Errorf("%w: cron %.80q has %d fields; use 6: second minute hour day month weekday", ErrWhen, expr, len(fields))
 	}
-	if slices.ContainsFunc(strings.Fields(expr), func(f string) bool { return strings.Trim(f, ",") == "" }) {
+	if slices.ContainsFunc(fields, func(f string) bool { return strings.Trim(f, ",") == "" }) {
 		return nil, fmt.Errorf("%w: cron %.80q has an empty field", ErrWhen, expr) // which takes it seconds to find never comes
 	}
 	c, err := parser.Parse(expr)
