@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"sync"
 	"time"
 
@@ -24,25 +23,30 @@ func newBooks(e *demo.Env) *books {
 }
 
 // book changes an account, if there is enough on it.
-func (b *books) book(who, account, what string) {
+func (b *books) book(who, account string, amount int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.enter(who, account, what)
+	b.enter(who, account, amount)
 }
 
-func (b *books) enter(who, account, what string) {
-	amount, _ := strconv.Atoi(what)
+func (b *books) enter(who, account string, amount int) {
 	if b.balance[account]+amount < 0 {
-		b.e.Printf("%-18s %s %s: refused, there is %d", who, account, what, b.balance[account])
+		b.e.Printf("%-18s %s %+d: refused, there is %d", who, account, amount, b.balance[account])
 		return
 	}
 	b.balance[account] += amount
-	b.e.Printf("%-18s %s %s: there is %d", who, account, what, b.balance[account])
+	b.e.Printf("%-18s %s %+d: there is %d", who, account, amount, b.balance[account])
+}
+
+// booked reads what a booking says.
+func booked(data []byte) (account string, amount int, err error) {
+	_, err = fmt.Sscan(string(data), &account, &amount)
+	return account, amount, err
 }
 
 // counting is how long it takes to count an amount.
-func counting(what string) time.Duration {
-	if what == "-20" {
+func counting(amount int) time.Duration {
+	if amount == -20 {
 		return 100 * ms
 	}
 	return 300 * ms
@@ -62,12 +66,12 @@ func (d desk) Last(_ context.Context, key string) (uint64, error) {
 }
 
 func (d desk) Apply(ctx context.Context, e perkey.Event) error {
-	var account, what string
-	if _, err := fmt.Sscan(string(e.Data), &account, &what); err != nil {
+	account, amount, err := booked(e.Data)
+	if err != nil {
 		return err
 	}
 	select {
-	case <-time.After(counting(what)):
+	case <-time.After(counting(amount)):
 	case <-d.faints:
 		<-ctx.Done()
 		return ctx.Err()
@@ -78,6 +82,6 @@ func (d desk) Apply(ctx context.Context, e perkey.Event) error {
 		return fmt.Errorf("version %d does not follow %d", e.Version, last)
 	}
 	d.version[e.Key] = e.Version
-	d.enter(d.name, account, what)
+	d.enter(d.name, account, amount)
 	return nil
 }

@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -157,9 +156,13 @@ func hasty(ctx context.Context, e *demo.Env, nc *nats.Conn, b *books) error {
 		done := make(chan error, 1)
 		clerks = append(clerks, done)
 		go func() {
-			account, what, _ := strings.Cut(string(m.Data()), " ")
-			time.Sleep(counting(what) + 50*ms)
-			b.book("hasty clerks", account, what)
+			account, amount, err := booked(m.Data())
+			if err != nil {
+				done <- err
+				return
+			}
+			time.Sleep(counting(amount) + 50*ms)
+			b.book("hasty clerks", account, amount)
 			done <- m.Ack()
 		}()
 	}
