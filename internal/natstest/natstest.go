@@ -6,15 +6,15 @@ package natstest
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
-	"runtime"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+	_ "unsafe" // for go:linkname
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats-server/v2/server/ats"
@@ -52,16 +52,7 @@ func Listen(tb testing.TB) *Server {
 	return start(tb, server.Options{Port: server.RANDOM_PORT})
 }
 
-// realTime is whether any server runs, or has run, outside of bubbles.
-var realTime atomic.Bool
-
 func start(tb testing.TB, opts server.Options) *Server {
-	tb.Helper()
-	realTime.Store(true)
-	return launch(tb, opts)
-}
-
-func launch(tb testing.TB, opts server.Options) *Server {
 	tb.Helper()
 	opts.JetStream, opts.StoreDir = true, tb.TempDir()
 	srv, err := tap.NewServer(opts)
@@ -76,10 +67,8 @@ func launch(tb testing.TB, opts server.Options) *Server {
 // every goroutine in it waits. It excludes t.Parallel, and t.Run inside.
 func Bubble(t *testing.T, f func(t *testing.T, s *Server)) {
 	t.Helper()
-	if realTime.Load() {
-		emptyPools()
-	}
-	defer emptyPools()
+	emptyPool()
+	defer emptyPool()
 	stuck := time.AfterFunc(time.Minute, func() {
 		debug.SetTraceback("all")
 		panic("natstest: a bubble took a minute of real time; its clock stands still while anyone in it waits for a lock or a socket")
@@ -87,16 +76,16 @@ func Bubble(t *testing.T, f func(t *testing.T, s *Server)) {
 	defer stuck.Stop()
 	synctest.Test(t, func(t *testing.T) {
 		t.Cleanup(func() { time.Sleep(time.Second) }) // last of all: the file store's flushers outlive Shutdown
-		f(t, launch(t, server.Options{DontListen: true}))
+		f(t, start(t, server.Options{DontListen: true}))
 	})
 }
 
 // nats.go pools timers, and a timer may cross neither into a bubble nor out of it.
-// Two collections empty every sync.Pool.
-func emptyPools() {
-	runtime.GC()
-	runtime.GC()
-}
+// Two collections would empty the pool too, and take a tenth of all tests' time.
+func emptyPool() { timers.p = sync.Pool{} }
+
+//go:linkname timers github.com/nats-io/nats%2ego.globalTimerPool
+var timers struct{ p sync.Pool }
 
 // Line returns the wire of the participant name, to cut or delay it.
 func (s *Server) Line(name string) *tap.Line {
@@ -186,7 +175,6 @@ var shared struct {
 // test binary. [Main] stops it.
 func URL() string {
 	shared.once.Do(func() {
-		realTime.Store(true)
 		if shared.dir, shared.err = os.MkdirTemp("", "natstest-"); shared.err == nil {
 			shared.srv, shared.err = tap.NewServer(server.Options{Port: server.RANDOM_PORT, JetStream: true, StoreDir: shared.dir})
 		}
@@ -207,6 +195,7 @@ func Run(m interface{ Run() int }) int {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400) // hundreds of servers live shortly: memory is cheaper than their sweeping
 	}
+	_ = flag.Set("test.parallel", "8") // parallel tests are those on the real clock: they wait more than they work
 	inMemory()
 	code := m.Run()
 	if shared.srv != nil {

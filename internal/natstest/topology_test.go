@@ -14,6 +14,7 @@ import (
 
 // What a stream of three replicas acknowledged is there after its leader restarts.
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	c := natstest.NewCluster(t)
 	js := natstest.JetStream(t, c.Connect("test"))
 	natstest.Eventually(t, 15*time.Second, func(ctx context.Context) error {
@@ -37,6 +38,7 @@ func TestCluster(t *testing.T) {
 
 // A leaf works in its own domain while its link is cut, and finds back.
 func TestHub(t *testing.T) {
+	t.Parallel()
 	hub := natstest.NewHub(t)
 	leaf := hub.Leaf("leaf")
 	js := leaf.JetStream("test")

@@ -101,7 +101,7 @@ func (c *cluster) boot() error {
 	}
 	as := func(arg ...string) *exec.Cmd { return exec.Command("setpriv", append(run, arg...)...) }
 	data := filepath.Join(c.dir, "data")
-	if out, err := as(bin+"/initdb", "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync").CombinedOutput(); err != nil {
+	if out, err := as(bin+"/initdb", "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync", "--wal-segsize=1").CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, out)
 	}
 	c.postgres = as(bin+"/postgres", "-D", data, "-k", c.dir, "-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=50")

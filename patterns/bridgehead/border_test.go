@@ -18,6 +18,7 @@ import (
 // either direction, agreed subjects by another way than the treaty's, requests, other
 // streams and the management of any.
 func TestBorder(t *testing.T) {
+	t.Parallel()
 	s := sites(t, false, toHub)
 	hubNC, edgeNC := connect(t, s.Hub), connect(t, s.Edge)
 	hub, edge := natstest.JetStream(t, hubNC), natstest.JetStream(t, edgeNC)
@@ -76,6 +77,7 @@ func TestBorder(t *testing.T) {
 // The twin: without the border everything crosses, and what both sites store on the
 // same subjects is stored at both, once published.
 func TestNoBorder(t *testing.T) {
+	t.Parallel()
 	s := sites(t, true)
 	hub, edge := natstest.JetStream(t, connect(t, s.Hub)), natstest.JetStream(t, connect(t, s.Edge))
 	both := toHub
@@ -100,6 +102,7 @@ func TestNoBorder(t *testing.T) {
 
 // With the border, the same two treaties bring nothing back.
 func TestNoLoop(t *testing.T) {
+	t.Parallel()
 	back := toHub
 	back.Name, back.From, back.To = "back", "hub", "edge"
 	s := sites(t, false, toHub, back)

@@ -69,6 +69,7 @@ func TestLink(t *testing.T) {
 // The twin: a program that subscribes on one side and publishes on the other loses
 // what was said while the link was down, without a word.
 func TestForwarderLoses(t *testing.T) {
+	t.Parallel()
 	s := sites(t, true)
 	from, to := connect(t, s.Edge), connect(t, s.Hub)
 	heard, err := to.SubscribeSync("orders.>") // the leaf connection itself is the forwarder
@@ -93,6 +94,7 @@ func TestForwarderLoses(t *testing.T) {
 
 // A treaty made while the link is down comes into force when it is up.
 func TestLate(t *testing.T) {
+	t.Parallel()
 	s := sites(t, false, toHub)
 	hub, edge := natstest.JetStream(t, connect(t, s.Hub)), natstest.JetStream(t, connect(t, s.Edge))
 	require.NoError(t, s.Cut())

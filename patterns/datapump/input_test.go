@@ -15,6 +15,7 @@ import (
 )
 
 func TestInput(t *testing.T) {
+	t.Parallel()
 	js := natstest.Start(t).JetStream("test")
 	store, db := newSQLite(t)
 	ctx := t.Context()

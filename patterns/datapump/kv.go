@@ -17,6 +17,7 @@ import (
 type bucket struct {
 	js     jetstream.JetStream
 	kv     jetstream.KeyValue
+	stream jetstream.Stream
 	schema Schema
 }
 
@@ -26,12 +27,11 @@ func Bucket(ctx context.Context, js jetstream.JetStream, kv jetstream.KeyValue, 
 	if err := schema.check(); err != nil {
 		return nil, err
 	}
-	b := &bucket{js, kv, schema}
 	s, err := ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, "KV_"+kv.Bucket()) })
 	if err == nil {
 		err = compare("bucket "+kv.Bucket(), []need{{"AllowAtomicPublish", true, s.CachedInfo().Config.AllowAtomicPublish}})
 	}
-	return b, edge(err, "bucket "+kv.Bucket())
+	return &bucket{js, kv, s, schema}, edge(err, "bucket "+kv.Bucket())
 }
 
 // ProvisionBucket allows atomic batches on a bucket that exists.
@@ -164,9 +164,10 @@ func (b *bucket) Query(ctx context.Context, st Statement, args []any) iter.Seq2[
 		for _, a := range args {
 			prefix += "." + token(a)
 		}
+		filters := []string{prefix, prefix + ".>"}
 		cons, err := ask(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
-			return b.js.CreateConsumer(ctx, "KV_"+b.kv.Bucket(), jetstream.ConsumerConfig{
-				FilterSubjects: []string{prefix, prefix + ".>"}, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
+			return b.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
+				FilterSubjects: filters, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
 				AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true,
 			})
 		})
@@ -175,12 +176,20 @@ func (b *bucket) Query(ctx context.Context, st Statement, args []any) iter.Seq2[
 			return
 		}
 		defer func() {
-			_ = b.js.DeleteConsumer(context.WithoutCancel(ctx), "KV_"+b.kv.Bucket(), cons.CachedInfo().Name)
+			_ = b.stream.DeleteConsumer(context.WithoutCancel(ctx), cons.CachedInfo().Name)
 		}() // or it expires
 		seen, got := map[string]bool{}, uint64(0)
-		for info := cons.CachedInfo(); err == nil && info.NumPending > 0; {
+		for info := cons.CachedInfo(); err == nil; {
+			left := info.NumPending
+			if left == 0 { // or so it seems: a consumer's count lags behind what is written meanwhile
+				var last uint64
+				if last, err = b.last(ctx, filters); err != nil || last <= info.Delivered.Stream {
+					break
+				}
+				left = 1
+			}
 			var batch jetstream.MessageBatch
-			if batch, err = cons.Fetch(int(min(info.NumPending, 500)), jetstream.FetchMaxWait(2*time.Second)); err != nil {
+			if batch, err = cons.Fetch(int(min(left, 500)), jetstream.FetchMaxWait(2*time.Second)); err != nil {
 				break
 			}
 			before := got
@@ -202,4 +211,20 @@ func (b *bucket) Query(ctx context.Context, st Statement, args []any) iter.Seq2[
 			yield(nil, err)
 		}
 	}
+}
+
+// last returns the sequence of the last message on any of the subjects.
+func (b *bucket) last(ctx context.Context, subjects []string) (last uint64, err error) {
+	for _, subject := range subjects {
+		m, err := ask(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+			return b.stream.GetLastMsgForSubject(ctx, subject)
+		})
+		switch {
+		case err == nil:
+			last = max(last, m.Sequence)
+		case !errors.Is(err, jetstream.ErrMsgNotFound):
+			return 0, err
+		}
+	}
+	return last, nil
 }

@@ -17,6 +17,7 @@ import (
 // way. A Publisher stores each once, and
 // the subscriber is given all.
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	c := natstest.NewCluster(t)
 	js := natstest.JetStream(t, c.Connect("shop"))
 	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
@@ -26,8 +27,8 @@ func TestCluster(t *testing.T) {
 	sub := subscribe(t, natstest.JetStream(t, c.Connect("desk")), "desk", durable.Config{Replicas: 3})
 	leader := c.Leader(js, "DURABLE_orders")
 	var gone sync.WaitGroup
-	for i := range 800 {
-		if i == 200 {
+	for i := range 400 {
+		if i == 100 {
 			gone.Go(leader.Stop)
 		}
 		require.NoError(t, p.Send(ctx, fmt.Sprint("order-", i), none))
@@ -36,10 +37,10 @@ func TestCluster(t *testing.T) {
 	gone.Wait()
 	require.NoError(t, leader.Start())
 	var l ledger
-	for len(l.ids()) < 800 {
-		_, err := sub.Poll(ctx, 800, l.did)
+	for len(l.ids()) < 400 {
+		_, err := sub.Poll(ctx, 400, l.did)
 		require.NoError(t, err)
 	}
-	require.Len(t, l.count(), 800)
-	require.Len(t, l.ids(), 800)
+	require.Len(t, l.count(), 400)
+	require.Len(t, l.ids(), 400)
 }

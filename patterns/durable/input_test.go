@@ -14,6 +14,7 @@ import (
 )
 
 func TestBadInput(t *testing.T) {
+	t.Parallel()
 	s := natstest.Start(t)
 	ctx, js := t.Context(), s.JetStream("shop")
 	provision(t, js, durable.Config{})

@@ -64,18 +64,25 @@ func (p *Publisher) answer(msg *nats.Msg) {
 	}
 }
 
-// sweep looks for messages that have had no answer.
+// sweep looks for messages that have had no answer, and comes again when the oldest of
+// the others is due.
 func (p *Publisher) sweep() {
 	p.mu.Lock()
 	p.watching = false
 	var late []uint64
+	next := tryTime
 	for _, at := range p.places {
-		if at.msg != nil && time.Since(at.sent) >= tryTime {
+		left := tryTime - time.Since(at.sent)
+		switch {
+		case at.msg == nil:
+		case left <= 0:
 			late = append(late, at.n)
-		} else if at.msg != nil && !p.watching {
-			p.watching = true
-			time.AfterFunc(tryTime/2, p.sweep)
+		default:
+			p.watching, next = true, min(next, left)
 		}
+	}
+	if p.watching {
+		time.AfterFunc(next, p.sweep)
 	}
 	p.mu.Unlock()
 	for _, n := range late {

@@ -16,6 +16,7 @@ import (
 var badIDs = []string{"", "*", ">", "a.b", "a b", "a\x00", "ä", string(make([]byte, 5000)), "a\r\nPUB x 0"}
 
 func TestBadInput(t *testing.T) {
+	t.Parallel()
 	s := natstest.Start(t)
 	nc, ctx := s.Connect("client"), t.Context()
 	js := natstest.JetStream(t, nc)

@@ -183,6 +183,7 @@ func conform(t *testing.T, connect func(t *testing.T, name string) *nats.Conn, c
 
 // On a real clock and over TCP, it holds as well.
 func TestRealServer(t *testing.T) {
+	t.Parallel()
 	s := natstest.Listen(t)
 	conform(t, func(t *testing.T, name string) *nats.Conn {
 		nc, err := nats.Connect(s.Server.Server().ClientURL(), nats.Name(name))

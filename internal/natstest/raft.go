@@ -1,0 +1,26 @@
+package natstest
+
+import (
+	"time"
+	_ "unsafe" // for go:linkname
+
+	_ "github.com/nats-io/nats-server/v2/server"
+)
+
+// server's own tests shorten that, and so do these: what happens is the same.
+
+//go:linkname hbInterval github.com/nats-io/nats-server/v2/server.hbInterval
+var hbInterval time.Duration
+
+//go:linkname minElectionTimeout github.com/nats-io/nats-server/v2/server.minElectionTimeout
+var minElectionTimeout time.Duration
+
+//go:linkname maxElectionTimeout github.com/nats-io/nats-server/v2/server.maxElectionTimeout
+var maxElectionTimeout time.Duration
+
+func init() {
+	if hbInterval == 0 || minElectionTimeout == 0 || maxElectionTimeout == 0 {
+		panic("natstest: nats-server calls its election timeouts something else now")
+	}
+	hbInterval, minElectionTimeout, maxElectionTimeout = 100*time.Millisecond, time.Second, 2*time.Second
+}
