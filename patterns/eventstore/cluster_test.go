@@ -17,6 +17,7 @@ import (
 // All of it holds on three replicas, and a writer rides out the end of the server
 // that leads them.
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	c := natstest.NewCluster(t)
 	conform(t, func(_ *testing.T, name string) *nats.Conn { return c.Connect(name) }, eventstore.Config{Replicas: 3})
 
@@ -50,12 +51,9 @@ func TestCluster(t *testing.T) {
 	gone.Wait()
 }
 
-// Without a majority nothing is decided, and that is no conflict, not even with
-// oneself. An election takes up to nine seconds: run it with -histories 50 or more.
+// Without a majority nothing is decided, and that is no conflict, not even with oneself.
 func TestNoMajority(t *testing.T) {
-	if *histories < 50 {
-		t.Skip("takes an election; ask for it with -histories 50")
-	}
+	t.Parallel()
 	c := natstest.NewCluster(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
 	defer cancel()
