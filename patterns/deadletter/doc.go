@@ -33,7 +33,8 @@
 //     and so does what comes to one that has been told to stop (TestStop).
 //   - Nothing is lost: wherever a worker, keeper or operator dies, and whatever is cut
 //     or restarted, each message is handled, or a letter exactly once; when all letters
-//     are requeued with a fix, all are handled (TestSweep). Terminating first,
+//     are requeued with a fix, all are handled (TestSweep; with a Keeper, as long as
+//     nothing is given up while the server is being stopped). Terminating first,
 //     publishing without an identity, and listening to advisories fail the same check
 //     (TestSweepTwins).
 //   - While letters cannot be stored, messages stay in their stream (TestChannelDown),
@@ -52,7 +53,9 @@
 //   - Not promised: order, a requeued message is a new one; that a consumer which is
 //     not guarded does not get again what another gave up, or that an interest stream
 //     without consumers keeps what is requeued (TestOtherConsumers); that a message
-//     whose acks were lost is not a letter as well (TestWorkersDied).
+//     whose acks were lost is not a letter as well (TestWorkersDied); that a Keeper
+//     learns of what is given up while its server is being stopped: 10 of 100 were
+//     missed, for the advisories' stream may stop first (TestAdvisoryDies).
 //
 // # When not to use it
 //

@@ -73,3 +73,36 @@ func TestKeeperEnds(t *testing.T) {
 		}
 	})
 }
+
+// A server that is stopped goes on giving messages up when it has stopped the stream
+// of advisories already: of what it terminates then, no keeper knows.
+func TestAdvisoryDies(t *testing.T) {
+	const all = 100
+	kept := all
+	for i := 0; kept == all && i < 50; i++ {
+		natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+			sc := newScene(t, s, jetstream.LimitsPolicy, deadletter.Config{})
+			sc.keep("keeper-1")()
+			for range all {
+				sc.send("poison")
+			}
+			cons := sc.consumer("packing", 3)
+			batch, err := cons.Fetch(all)
+			require.NoError(t, err)
+			stopped := make(chan struct{})
+			go func() { defer close(stopped); s.Stop() }()
+			for msg := range batch.Messages() {
+				require.NoError(t, msg.TermWithReason("no such article"))
+				time.Sleep(time.Millisecond)
+			}
+			<-stopped
+			require.NoError(t, s.Start())
+			time.Sleep(3 * time.Second)
+			defer sc.byItself(cons)() // what was not heard comes again
+			defer sc.keep("keeper-2")()
+			time.Sleep(time.Minute)
+			kept = len(sc.letters())
+		})
+	}
+	require.Less(t, kept, all)
+}

@@ -105,21 +105,30 @@ func history(t *testing.T, seed uint64, f form, again bool) (amiss []string) {
 				}
 			}
 		})
+		who := func(role string) string {
+			mu.Lock()
+			defer mu.Unlock()
+			return cmp.Or(alive[role], "client")
+		}
 		faults := func(n int) {
 			for range n {
 				time.Sleep(time.Duration(chance.IntN(1500)) * time.Millisecond)
-				mu.Lock()
-				who := alive[[]string{"worker", "keeper"}[chance.IntN(2)]]
-				mu.Unlock()
 				switch chance.IntN(4) {
 				case 0, 1:
-					s.Line(cmp.Or(who, "client")).Cut()
+					s.Line(who([]string{"worker", "keeper"}[chance.IntN(2)])).Cut()
 				case 2:
 					s.Line("client").Cut()
 				case 3:
+					worker := ""
+					for f.maxDeliver > 0 && worker != who("worker") { // or advisories die with the server: see TestAdvisoryDies
+						worker = who("worker")
+						s.Line(worker).Down()
+						time.Sleep(3 * time.Second) // nothing is in hand, nor waits for its next try
+					}
 					s.Stop()
 					time.Sleep(time.Duration(chance.IntN(2000)) * time.Millisecond)
 					require.NoError(t, s.Start())
+					s.Line(worker).Up()
 				}
 			}
 		}
