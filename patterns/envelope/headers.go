@@ -2,6 +2,7 @@ package envelope
 
 import (
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -13,10 +14,10 @@ import (
 )
 
 // Write puts e on msg, as headers: the binary mode of CloudEvents over NATS. What was
-// there of another envelope goes. The trace context is also written as traceparent
-// and tracestate, which is where others look for it; and Nats-Msg-Id is the source
-// and the id, so that a stream stores the message once, within its window, however
-// often it is sent.
+// there of another envelope goes, and so does Content-Type, which e says too. The
+// trace context is also written as traceparent and tracestate, which is where others
+// look for it; and Nats-Msg-Id is the source and the id, so that a stream stores the
+// message once, within its window, however often it is sent.
 func Write(msg *nats.Msg, e Envelope) error {
 	w := wire{Envelope: e, specversion: version}
 	if !e.Time.IsZero() {
@@ -29,8 +30,8 @@ func Write(msg *nats.Msg, e Envelope) error {
 		return err
 	}
 	w.traceparent, w.tracestate = encode(e.TraceParent), e.TraceState
-	for name, values := range msg.Header {
-		if ours(name, values) {
+	for name := range msg.Header {
+		if ours(name) {
 			delete(msg.Header, name)
 		}
 	}
@@ -72,10 +73,10 @@ func Read(header nats.Header, body []byte) (Envelope, []byte, error) {
 			}
 		case len(values) > 1 || *fields[i] != "":
 			return Envelope{}, nil, bad(low, "is there more than once")
-		case values[0] == "":
-			return Envelope{}, nil, bad(low, "is empty")
 		default:
-			*fields[i], some = decode(values[0]), true
+			if *fields[i], some = decode(values[0]), true; *fields[i] == "" {
+				return Envelope{}, nil, bad(low, "is empty")
+			}
 		}
 	}
 	data, err := body, error(nil)
@@ -99,7 +100,7 @@ func Read(header nats.Header, body []byte) (Envelope, []byte, error) {
 	}
 	// Where it was made counts; without that, what carried it here. Nonsense there is
 	// no reason to refuse a message.
-	if w.TraceParent == "" && plain(w.traceparent) && text(w.tracestate) && max(len(w.traceparent), len(w.tracestate)) <= MaxAttribute {
+	if w.TraceParent == "" && w.traceparent != "" && plain(w.traceparent) && text(w.tracestate) && max(len(w.traceparent), len(w.tracestate)) <= MaxAttribute {
 		w.TraceParent, w.TraceState = w.traceparent, w.tracestate
 	}
 	if err := w.check(); err != nil {
@@ -108,11 +109,10 @@ func Read(header nats.Header, body []byte) (Envelope, []byte, error) {
 	return w.Envelope, data, nil
 }
 
-// ours reports whether a header is part of an envelope.
-func ours(name string, values []string) bool {
+// ours reports whether a header is part of an envelope, as Read and the SDK see it.
+func ours(name string) bool {
 	name = strings.ToLower(name)
-	return strings.HasPrefix(name, prefix) || name == "traceparent" || name == "tracestate" ||
-		name == "content-type" && len(values) > 0 && isEvent(values[0])
+	return strings.HasPrefix(name, prefix) || slices.Contains(names[carriage:], name)
 }
 
 func isEvent(contentType string) bool {
@@ -151,13 +151,15 @@ func encode(s string) string {
 	return b.String()
 }
 
+var escaped = regexp.MustCompile(`\\(.)`)
+
 // decode undoes encode, and what others do: quotes, needless percents, none at all.
 func decode(s string) string {
 	if plain(s) {
 		return s
 	}
 	if n := len(s); n >= 2 && s[0] == '"' && s[n-1] == '"' {
-		s = strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(s[1 : n-1])
+		s = escaped.ReplaceAllString(s[1:n-1], "$1")
 	}
 	if t, err := url.PathUnescape(s); err == nil {
 		return t
