@@ -71,6 +71,11 @@ func TestReadRefuses(t *testing.T) {
 		"structured, without version": {json, `{"id":"1","source":"/s","type":"t"}`, envelope.ErrEnvelope, "specversion is missing"},
 		"structured, id a number":     {json, `{"specversion":"1.0","id":1}`, envelope.ErrEnvelope, "id is 1, not a string"},
 		"structured, no base64":       {json, `{"specversion":"1.0","id":"1","source":"/s","type":"t","data_base64":"?"}`, envelope.ErrEnvelope, "data_base64"},
+		"structured, two ids":         {json, `{"specversion":"1.0","id":"1","source":"/s","type":"t","id":"2"}`, envelope.ErrEnvelope, `body has "id" more than once`},
+		"two ids, and no word of it":  {nats.Header{}, `{"specversion":"1.0","id":"1","source":"/s","type":"t","id":"2"}`, envelope.ErrEnvelope, `body has "id" more than once`},
+		"structured, no UTF-8":        {json, `{"specversion":"1.0","id":"` + "\xff" + `","source":"/s","type":"t"}`, envelope.ErrEnvelope, "UTF-8"},
+		"structured, more behind it":  {json, `{"specversion":"1.0","id":"1","source":"/s","type":"t"} {}`, envelope.ErrEnvelope, "body is no JSON object"},
+		"an id of two quotes":         {with("ce-id", `""`), "", envelope.ErrEnvelope, "id is empty"},
 		"structured, data twice":      {json, `{"specversion":"1.0","id":"1","source":"/s","type":"t","data_base64":"","data":1}`, envelope.ErrEnvelope, "data_base64"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -101,7 +106,7 @@ func TestReadAccepts(t *testing.T) {
 		header nats.Header
 		want   func(*envelope.Envelope)
 	}{
-		"quotes":                           {with("ce-subject", `"a \"b\" \\ c"`), func(e *envelope.Envelope) { e.Subject = `a "b" \ c` }},
+		"quotes":                           {with("ce-subject", `"a \"b\" \\ \c"`), func(e *envelope.Envelope) { e.Subject = `a "b" \ c` }},
 		"needless percents, in lower case": {with("ce-subject", "%6frder"), func(e *envelope.Envelope) { e.Subject = "order" }},
 		"another time zone":                {with("ce-time", "2026-11-03T14:00:00.5+02:00"), func(e *envelope.Envelope) { e.Time = noon.Add(time.Second / 2) }},
 		"the content type of HTTP":         {without("ce-datacontenttype", "Content-Type", "text/csv"), func(e *envelope.Envelope) { e.ContentType = "text/csv" }},
@@ -110,6 +115,7 @@ func TestReadAccepts(t *testing.T) {
 		"another trace of the carriage":    {with("traceparent", other), func(e *envelope.Envelope) {}},
 		"two traces of the carriage":       {without("ce-traceparent", "Traceparent", other), func(e *envelope.Envelope) {}},
 		"a state of trace that is none":    {without("ce-traceparent", "tracestate", "a\tb"), func(e *envelope.Envelope) { e.TraceParent, e.TraceState = "", "" }},
+		"a state of no trace":              {without("ce-traceparent", "traceparent", ""), func(e *envelope.Envelope) { e.TraceParent, e.TraceState = "", "" }},
 		"a trace that is none":             {without("ce-traceparent", "traceparent", "x y"), func(e *envelope.Envelope) { e.TraceParent, e.TraceState = "", "" }},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,9 +1,11 @@
 package envelope
 
 import (
+	"bytes"
 	"encoding/json"
 	"mime"
 	"strings"
+	"unicode/utf8"
 )
 
 // open reads an event that is JSON as a whole, and returns what is in it. Version
@@ -17,6 +19,9 @@ func (w *wire) open(body []byte, sure bool) ([]byte, error) {
 	}
 	if err != nil {
 		return nil, bad("body", "is no JSON object: %v", err)
+	}
+	if err := exact(body); err != nil {
+		return nil, err
 	}
 	fields := w.values()
 	for i, name := range names[:carriage] {
@@ -41,6 +46,24 @@ func (w *wire) open(body []byte, sure bool) ([]byte, error) {
 		return []byte(text), nil
 	}
 	return data, nil
+}
+
+// exact refuses what readers of JSON would read differently: they take the first or
+// the last of two members of one name, and put anything in place of what is no UTF-8.
+func exact(object []byte) error {
+	if !utf8.Valid(object) {
+		return bad("body", "is no UTF-8")
+	}
+	dec, seen := json.NewDecoder(bytes.NewReader(object)), map[json.Token]bool{}
+	_, err := dec.Token() // the brace
+	for err == nil && dec.More() {
+		name, _ := dec.Token()
+		if seen[name] {
+			return bad("body", "has %.80q more than once", name)
+		}
+		seen[name], err = true, dec.Decode(new(json.RawMessage))
+	}
+	return err
 }
 
 // isJSON reports whether data of that type stands in the event as it is.
