@@ -36,7 +36,7 @@ var headings = []string{"Intent", "Forces", "On NATS", "Guarantees", "When not t
 var imports = map[string][]string{
 	"envelope": {
 		"go.opentelemetry.io/otel", "go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/codes",
-		"go.opentelemetry.io/otel/propagation", "go.opentelemetry.io/otel/trace",
+		"go.opentelemetry.io/otel/propagation", "go.opentelemetry.io/otel/semconv/v1.43.0", "go.opentelemetry.io/otel/trace",
 	},
 	"eventstore":   {"github.com/synadia-io/orbit.go/jetstreamext"},
 	"requestreply": {"github.com/synadia-io/orbit.go/natsext"},

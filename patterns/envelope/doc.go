@@ -16,7 +16,7 @@
 // # On NATS
 //
 // An [Envelope] is that of CloudEvents 1.0. [Write] puts it on headers ce-id, ce-source,
-// ce-type …: the binary mode of the binding to NATS (1.0.3); [Read] reads that, and
+// ce-type …: the binary mode of the binding to NATS (1.0.3-wip); [Read] reads that, and
 // structured mode, a JSON body. Nats-Msg-Id becomes the source and the id, by which a
 // stream knows a message it has. [Envelope.Next] makes the envelope of a consequence.
 // The trace context is in ce-traceparent, which says where the message was made, and in
@@ -35,8 +35,8 @@
 //     line break, or more than 1,024 bytes of anything; the error names it (TestWriteRefuses,
 //     TestReadRefuses). Names in any case, a quoted value, a trace that is none are read
 //     (TestReadAccepts).
-//   - Correlation and causation survive hops through streams, requests and replies: the
-//     envelopes of a story are a tree (TestThreeHops, TestCorrelation, TestNext).
+//   - Correlation and causation survive hops through streams, requests and replies: the envelopes
+//     of a story are a tree (TestThreeHops, TestCorrelation), if its ids are different (TestNext).
 //   - A message that comes again has the same id (TestRedelivered), and if ids of consequences
 //     follow from their cause's, each is stored once, whatever is cut or dies, within the
 //     stream's window of duplicates (TestSweep, TestSweepFindsTwins). Two messages are one to a
@@ -45,8 +45,10 @@
 //     force inside, none of ours goes outside (TestBorder, TestUnwrapOurs).
 //   - A story is one trace: who handles is below, and linked to, who published or requested
 //     (TestThreeHops), once for each delivery (TestRedelivered); a batch is linked to each
-//     (TestBatch). Attributes are those of the semantic conventions (TestAttributes). A service
-//     that does not trace hands the trace on (TestNoTracing), a relay keeps it (TestMadeBefore).
+//     (TestBatch), of the last 128 by default of the SDK (TestBatchLinks). What fails says so, a
+//     panic too (TestTracerRefuses, TestPanic). Attributes are those of the semantic conventions
+//     (TestAttributes). A service that does not trace hands the trace on (TestNoTracing), a relay
+//     keeps it (TestMadeBefore). Request waits 5s at most where ctx says nothing (TestRequestEnds).
 //   - A traceparent is found in any case, and written in lower case (TestCanonicalCase); the
 //     server's tracing goes by it (TestServerTraces).
 //   - Not promised: order, delivery, that core NATS drops what comes twice, or that what an envelope

@@ -81,6 +81,10 @@ func TestNext(t *testing.T) {
 		require.Equal(t, "order-1", sent.Correlation)
 		require.Equal(t, "order-1.paid", sent.Causation)
 
+		// The cause is told by its id only, though two sources may have the same.
+		own := order.Next("/billing", "order.paid", order.ID)
+		require.Equal(t, own.ID, own.Causation)
+
 		stray := envelope.Envelope{ID: "7"} // of one who names no conversation
 		require.Equal(t, "7", stray.Next("/s", "t", "8").Correlation)
 	})

@@ -2,7 +2,9 @@ package envelope
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -10,6 +12,7 @@ import (
 	kv "go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -44,9 +47,14 @@ func (t *Tracer) Send(ctx context.Context, nc *nats.Conn, msg *nats.Msg, e Envel
 	})
 }
 
-// Request writes e on msg and waits for the answer, until ctx ends. Read the answer's
-// envelope with [Read].
+// Request writes e on msg and waits for the answer, until ctx ends, or 5s if it has no
+// deadline. Read the answer's envelope with [Read].
 func (t *Tracer) Request(ctx context.Context, nc *nats.Conn, msg *nats.Msg, e Envelope) (answer *nats.Msg, err error) {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+	}
 	err = t.send(ctx, trace.SpanKindClient, "request", msg, e, func(ctx context.Context) (err error) {
 		answer, err = nc.RequestMsgWithContext(ctx, msg)
 		return err
@@ -104,20 +112,21 @@ func (t *Tracer) handle(ctx context.Context, kind trace.SpanKind, subject string
 		ctx = trace.ContextWithRemoteSpanContext(ctx, made.SpanContext)
 	}
 	ctx, span := t.start(ctx, kind, "process", "process", subject, e, made)
+	err = errPanic
 	defer end(span, &err)
 	return h(ctx, e, data)
 }
 
 // Batch has h handle many messages at once, in one span that is linked to the making
-// of each.
+// of each; the SDK keeps the last 128 links, unless its limit is set.
 func (t *Tracer) Batch(ctx context.Context, msgs []jetstream.Msg, h func(context.Context) error) (err error) {
 	if h == nil {
 		return ErrHandler
 	}
 	links := make([]trace.Link, 0, len(msgs))
 	for _, m := range msgs {
-		if e, _, err := Read(m.Headers(), m.Data()); err == nil && e.TraceParent != "" {
-			l := link(e)
+		e, _, err := Read(m.Headers(), m.Data())
+		if l := link(e); err == nil && l.SpanContext.IsValid() {
 			l.Attributes = []kv.KeyValue{kv.String("messaging.message.id", e.ID)}
 			links = append(links, l)
 		}
@@ -128,6 +137,7 @@ func (t *Tracer) Batch(ctx context.Context, msgs []jetstream.Msg, h func(context
 		kv.String("messaging.operation.type", "process"),
 		kv.Int("messaging.batch.message_count", len(msgs)),
 	))
+	err = errPanic
 	defer end(span, &err)
 	return h(ctx)
 }
@@ -153,11 +163,14 @@ func (t *Tracer) start(ctx context.Context, kind trace.SpanKind, name, typ, subj
 	return ctx, span
 }
 
+// errPanic is a handler's error until it returns.
+var errPanic = errors.New("envelope: the handler did not return, but panicked")
+
 func end(span trace.Span, err *error) {
 	if *err != nil {
 		span.RecordError(*err)
 		span.SetStatus(codes.Error, (*err).Error())
-		span.SetAttributes(kv.String("error.type", fmt.Sprintf("%T", *err)))
+		span.SetAttributes(semconv.ErrorType(*err))
 	}
 	span.End()
 }
