@@ -20,7 +20,8 @@ func Wrap(foreign *nats.Msg, e Envelope) (*nats.Msg, error) {
 }
 
 // Unwrap makes of a message what may go outside: its body, and those headers that
-// Wrap put away, byte for byte. All others are of the inside, and stay there.
+// Wrap put away, byte for byte. All others are of the inside, and stay there. Subject
+// and Reply are as msg has them, and the Reply of what comes from a stream is for its ack.
 func Unwrap(msg *nats.Msg) *nats.Msg {
 	foreign := &nats.Msg{Subject: msg.Subject, Reply: msg.Reply, Data: msg.Data}
 	for name, values := range msg.Header {

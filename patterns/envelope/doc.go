@@ -41,8 +41,8 @@
 //     follow from their cause's, each is stored once, whatever is cut or dies, within the
 //     stream's window of duplicates (TestSweep, TestSweepFindsTwins). Two messages are one to a
 //     stream if source and id are the same, so two consequences need two ids (TestMessageID).
-//   - Unwrap gives back what Wrap was given, byte for byte; no header of the stranger's is in
-//     force inside, none of ours goes outside (TestBorder, TestUnwrapOurs).
+//   - Unwrap gives back the headers and body that Wrap was given, byte for byte; no header of the
+//     stranger's is in force inside, none of ours goes outside (TestBorder, TestUnwrapOurs).
 //   - A story is one trace: who handles is below, and linked to, who published or requested
 //     (TestThreeHops), once for each delivery (TestRedelivered); a batch is linked to each
 //     (TestBatch), of the last 128 by default of the SDK (TestBatchLinks). What fails says so, a
