@@ -47,8 +47,9 @@
 //     (TestThreeHops), once for each delivery (TestRedelivered); a batch is linked to each
 //     (TestBatch), of the last 128 by default of the SDK (TestBatchLinks). What fails says so, a
 //     panic too (TestTracerRefuses, TestPanic). Attributes are those of the semantic conventions
-//     (TestAttributes). A service that does not trace hands the trace on (TestNoTracing), a relay
-//     keeps it (TestMadeBefore). Request waits 5s at most where ctx says nothing (TestRequestEnds).
+//     (TestAttributes). A service that does not trace hands the trace on (TestNoTracing), its state
+//     too (TestTraceState), a relay keeps it (TestMadeBefore). Request waits 5s at most where ctx
+//     says nothing (TestRequestEnds).
 //   - A traceparent is found in any case, and written in lower case (TestCanonicalCase); the
 //     server's tracing goes by it (TestServerTraces).
 //   - Not promised: order, delivery, that core NATS drops what comes twice, or that what an envelope

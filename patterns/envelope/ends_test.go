@@ -12,7 +12,6 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/natspatterns/catalog/internal/natstest"
 	"github.com/natspatterns/catalog/patterns/envelope"
@@ -84,11 +83,12 @@ func TestBatchLinks(t *testing.T) {
 		for n, of := range map[int][]jetstream.Msg{0: msgs[129:], 1: msgs[128:], 128: msgs} {
 			spans.Reset()
 			require.NoError(t, tracer.Batch(t.Context(), of, func(context.Context) error { return nil }))
-			links := spans.GetSpans()[0].Links
-			require.Len(t, links, n)
-			for _, l := range links {
-				require.True(t, l.SpanContext.IsValid())
-				require.Equal(t, trace.FlagsSampled, l.SpanContext.TraceFlags())
+			span := spans.GetSpans()[0]
+			require.Contains(t, span.Attributes, semconv.MessagingBatchMessageCount(len(of)))
+			require.Len(t, span.Links, n)
+			for i, l := range span.Links {
+				require.Equal(t, parent[36:52], l.SpanContext.SpanID().String())
+				require.Contains(t, l.Attributes, semconv.MessagingMessageID(strconv.Itoa(129-n+i)))
 			}
 		}
 	})

@@ -116,6 +116,7 @@ func TestReadAccepts(t *testing.T) {
 		"two traces of the carriage":       {without("ce-traceparent", "Traceparent", other), func(e *envelope.Envelope) {}},
 		"a state of trace that is none":    {without("ce-traceparent", "tracestate", "a\tb"), func(e *envelope.Envelope) { e.TraceParent, e.TraceState = "", "" }},
 		"a state of no trace":              {without("ce-traceparent", "traceparent", ""), func(e *envelope.Envelope) { e.TraceParent, e.TraceState = "", "" }},
+		"too long a state of trace":        {without("ce-traceparent", "tracestate", strings.Repeat("x", 1025)), func(e *envelope.Envelope) { e.TraceParent, e.TraceState = "", "" }},
 		"a trace that is none":             {without("ce-traceparent", "traceparent", "x y"), func(e *envelope.Envelope) { e.TraceParent, e.TraceState = "", "" }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -166,6 +167,7 @@ func TestTracerRefuses(t *testing.T) {
 
 		for _, span := range spans.GetSpans() { // all were seen to fail
 			require.Equal(t, "Error", span.Status.Code.String(), span.Name)
+			require.Len(t, span.Events, 1, span.Name)
 		}
 		require.Len(t, spans.GetSpans(), 8)
 	})

@@ -120,3 +120,23 @@ func TestSDKDoesNotEncode(t *testing.T) {
 		require.Equal(t, c.toUs, ours.Subject)
 	}
 }
+
+// What is in an event in structured mode is JSON as it stands if its type is, and
+// else a text or bytes.
+func TestStructured(t *testing.T) {
+	for _, c := range []struct{ members, want string }{
+		{`"data":"a"`, `"a"`},
+		{`"data":{"a": 1},"datacontenttype":"application/json; charset=utf-8"`, `{"a": 1}`},
+		{`"data":"a","datacontenttype":"text/json"`, `"a"`},
+		{`"data":"a","datacontenttype":"Application/VND.x+JSON"`, `"a"`},
+		{`"data":"a","datacontenttype":"text/plain"`, `a`},
+		{`"data":{"a": 1},"datacontenttype":"text/plain"`, `{"a": 1}`},
+		{`"data_base64":"AP8=","datacontenttype":"application/json"`, "\x00\xff"},
+		{`"subject":null,"comexampleint":7`, ""},
+	} {
+		e, data, err := envelope.Read(nil, []byte(`{"specversion":"1.0","id":"1","source":"/s","type":"t",`+c.members+`}`))
+		require.NoError(t, err)
+		require.Equal(t, "1/s", e.ID+e.Source)
+		require.Equal(t, c.want, string(data), c.members)
+	}
+}

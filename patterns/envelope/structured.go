@@ -69,5 +69,5 @@ func exact(object []byte) error {
 // isJSON reports whether data of that type stands in the event as it is.
 func isJSON(contentType string) bool {
 	t, _, _ := mime.ParseMediaType(contentType)
-	return t == "" || t == "text/json" || strings.HasSuffix(t, "/json") || strings.HasSuffix(t, "+json")
+	return t == "" || strings.HasSuffix(t, "/json") || strings.HasSuffix(t, "+json")
 }

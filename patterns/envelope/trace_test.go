@@ -90,6 +90,21 @@ func TestMadeBefore(t *testing.T) {
 	})
 }
 
+// Who handles and sends, with tracing or without, hands on the state of the trace.
+func TestTraceState(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		_, tracer := recorder(t)
+		for _, tracer := range []*envelope.Tracer{tracer, envelope.NewTracer(nil)} {
+			in, out := &nats.Msg{Subject: "a"}, &nats.Msg{Subject: "b"}
+			require.NoError(t, envelope.Write(in, full()))
+			require.NoError(t, tracer.Serve(t.Context(), in, func(ctx context.Context, e envelope.Envelope, _ []byte) error {
+				return tracer.Send(ctx, s.Connect("a"), out, e.Next("/b", "b", "b"))
+			}))
+			require.Equal(t, "vendor=1,other=2", out.Header.Get("tracestate"))
+		}
+	})
+}
+
 // A service without tracing hands the trace on, and costs the story none of its edges
 // but its own.
 func TestNoTracing(t *testing.T) {
