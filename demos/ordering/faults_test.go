@@ -90,3 +90,18 @@ func TestNotReady(t *testing.T) {
 		told[order.Order](t, ask(t, client, "POST", "/orders", good, "Idempotency-Key: k-1"), 202)
 	})
 }
+
+// A driver who has delivered while nobody keeps orders tells it when somebody does,
+// however long that takes.
+func TestStorageAway(t *testing.T) {
+	opened(t, func(t *testing.T, s *system, client *http.Client) {
+		id := told[order.Order](t, ask(t, client, "POST", "/orders", good), 202).ID
+		time.Sleep(500 * time.Millisecond) // a driver is on the way
+		s.Line("order-storage").Down()
+		time.Sleep(5 * time.Minute)
+		s.Line("order-storage").Up()
+		time.Sleep(10 * time.Second)
+		o := told[order.Order](t, ask(t, client, "GET", "/orders/"+id, ""), 200)
+		require.Equal(t, order.Delivered, o.Status, "%+v", o)
+	})
+}

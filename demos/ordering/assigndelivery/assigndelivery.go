@@ -86,13 +86,23 @@ func deliver(nc *nats.Conn, driver string, trip time.Duration) queueing.Handler 
 	}
 }
 
-// record tells what happened; what can never have happened is poison, and must not
-// be tried again.
+// record tells what happened, as soon as someone listens: that the storage is away is
+// no fault of the job, and costs it no try. What can never have happened is poison, and
+// must not be tried again.
 func record(ctx context.Context, nc *nats.Conn, f order.Fact) error {
-	err := orderstorage.Record(ctx, nc, f)
-	var refused *requestreply.Error
-	if errors.As(err, &refused) && (refused.Code == orderstorage.Clash || refused.Code == orderstorage.NotFound) {
-		return fmt.Errorf("%w: %w", queueing.ErrPoison, err)
+	for {
+		err := orderstorage.Record(ctx, nc, f)
+		var refused *requestreply.Error
+		switch {
+		case errors.As(err, &refused) && (refused.Code == orderstorage.Clash || refused.Code == orderstorage.NotFound):
+			return fmt.Errorf("%w: %w", queueing.ErrPoison, err)
+		case !errors.Is(err, requestreply.ErrNobody) && !errors.Is(err, context.DeadlineExceeded):
+			return err
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return err
+		}
 	}
-	return err
 }
