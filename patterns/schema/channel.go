@@ -52,7 +52,8 @@ func NewChannel[T any](ctx context.Context, js jetstream.JetStream, t *Type[T], 
 	c.cfg, _ = cfg.normal() // Streams has found it good
 	open := func(want jetstream.StreamConfig) (jetstream.Stream, error) {
 		return ensureStream(ctx, js, want, cfg.Bind, func(have jetstream.StreamConfig) []need {
-			return []need{{"Subjects", want.Subjects, have.Subjects}, {"Retention", want.Retention, have.Retention}, {"DenyDelete", want.DenyDelete, have.DenyDelete}}
+			return []need{{"Subjects", want.Subjects, have.Subjects}, {"Retention", want.Retention, have.Retention}, {"DenyDelete", want.DenyDelete, have.DenyDelete},
+				{"AllowDirect", want.AllowDirect, have.AllowDirect}} // a replica that lags would say that there is nothing to redact
 		})
 	}
 	if c.events, err = open(events); err == nil {
@@ -68,6 +69,9 @@ func NewChannel[T any](ctx context.Context, js jetstream.JetStream, t *Type[T], 
 // Nothing else here changes what exists.
 func Provision(ctx context.Context, js jetstream.JetStream, name string, cfg Config) error {
 	events, invalid, err := Streams(name, cfg)
+	if js == nil {
+		err = fmt.Errorf("%w: js is nil", ErrConfig)
+	}
 	if err != nil {
 		return err
 	}
@@ -108,7 +112,8 @@ func (c *Channel[T]) publish(ctx context.Context, key string, v T, corrects uint
 }
 
 // The headers of a message in the invalid message channel, which keeps its own
-// headers too, but for those that are instructions to a server (Nats-…).
+// headers too, but for instructions to a server (Nats-…) and what it says of itself
+// as Invalid-….
 const (
 	HeaderReason   = "Invalid-Reason"   // the text of ErrSchema, or one of its kind
 	HeaderError    = "Invalid-Error"    // in full, the field named
@@ -126,7 +131,7 @@ func (c *Channel[T]) divert(ctx context.Context, consumer string, msg jetstream.
 		if whole {
 			m.Data = msg.Data()
 			for name, values := range msg.Headers() {
-				if !strings.HasPrefix(strings.ToLower(name), "nats-") {
+				if kind, _, _ := strings.Cut(strings.ToLower(name), "-"); kind != "nats" && kind != "invalid" {
 					m.Header[name] = values
 				}
 			}
@@ -141,11 +146,10 @@ func (c *Channel[T]) divert(ctx context.Context, consumer string, msg jetstream.
 		_, err = c.js.PublishMsg(try, m, jetstream.WithExpectLastSequencePerSubject(0))
 		cancel()
 		var api *jetstream.APIError
-		refused := errors.As(err, &api)
-		if err == nil || refused && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == 10164) { // it is there; in a cluster's words, 10164
-			return nil
+		if errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
+			return nil // it is there; 10164 says only that it is on its way, and may not arrive
 		}
-		if !refused && !errors.Is(err, nats.ErrMaxPayload) {
+		if large := errors.Is(err, nats.ErrMaxPayload) || api != nil && (api.ErrorCode == 10054 || api.ErrorCode == 10097); !large {
 			break
 		}
 	}

@@ -45,6 +45,7 @@ func TestDivert(t *testing.T) {
 		bad.Header["nats-ttl"] = []string{"1s"}
 		bad.Header.Set("Traceparent", "00-1-2-00")
 		bad.Header.Set(schema.HeaderReason, "none of your business")
+		bad.Header.Set(schema.HeaderLeft, "true")
 		for _, m := range []*nats.Msg{bad, as("invoice", 1, 1, `{}`), {Subject: "schema.visit.bob", Data: []byte("hello")}} {
 			_, err = js.PublishMsg(t.Context(), m)
 			require.NoError(t, err)
@@ -65,6 +66,7 @@ func TestDivert(t *testing.T) {
 			"4 schema.visit.ann another type", "5 schema.visit.bob no format indicator"}, told)
 		require.Equal(t, "schema: against the schema: minutes: got string, want integer", diverted[1].Header.Get(schema.HeaderError))
 		require.Equal(t, bad.Data, diverted[1].Data)
+		require.Empty(t, diverted[1].Header.Get(schema.HeaderLeft), "a sender does not say so")
 		require.Equal(t, "00-1-2-00", diverted[1].Header.Get("Traceparent"))
 		for name := range diverted[1].Header {
 			require.False(t, strings.EqualFold(name, "Nats-Msg-Id") || strings.EqualFold(name, "Nats-TTL"), name)

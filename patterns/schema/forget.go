@@ -31,7 +31,7 @@ func (c *Channel[T]) Correct(ctx context.Context, key string, sequence uint64, v
 // mirrored or backed up is as it was. Call it again after an error.
 func (c *Channel[T]) Redact(ctx context.Context, sequence uint64) error {
 	info, err := ask(ctx, func(ctx context.Context) (*jetstream.StreamInfo, error) { return c.events.Info(ctx) })
-	if err == nil && sequence > info.State.LastSeq {
+	if err == nil && (sequence == 0 || sequence > info.State.LastSeq) {
 		return fmt.Errorf("%w: %d, the last one is %d", ErrNoEvent, sequence, info.State.LastSeq)
 	}
 	if err == nil {
@@ -92,6 +92,9 @@ func Keys(bucket string, cfg Config) (jetstream.StreamConfig, error) {
 // NewVault opens the vault in bucket, and creates it if need be.
 func NewVault(ctx context.Context, js jetstream.JetStream, bucket string, cfg Config) (*Vault, error) {
 	want, err := Keys(bucket, cfg)
+	if js == nil {
+		err = fmt.Errorf("%w: js is nil", ErrConfig)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -27,8 +27,8 @@ type Handler[T any] func(ctx context.Context, m Message[T]) error
 
 // Guard makes of handle what cons.Consume takes. What cannot be read is in the invalid
 // message channel before it is terminated; what comes after it does not wait. A
-// consumer of another stream, or with a MaxDeliver, is refused: past that, what could
-// not be diverted would be lost. AckWait must be longer than all that is fetched ahead
+// consumer of another stream, or without bodies, or with a MaxDeliver, is refused: past
+// that, what could not be diverted would be lost. AckWait must be longer than all that is fetched ahead
 // takes. The ctx is handed to handle; a message that comes after its end is handed back.
 func (c *Channel[T]) Guard(ctx context.Context, cons jetstream.Consumer, handle Handler[T]) (jetstream.MessageHandler, error) {
 	if handle == nil || cons == nil {
@@ -39,7 +39,7 @@ func (c *Channel[T]) Guard(ctx context.Context, cons jetstream.Consumer, handle 
 		return nil, err
 	}
 	if err := compare("consumer "+info.Name, []need{{"Stream", c.events.CachedInfo().Config.Name, info.Stream},
-		{"AckPolicy", jetstream.AckExplicitPolicy, info.Config.AckPolicy}, {"MaxDeliver", -1, info.Config.MaxDeliver}}); err != nil {
+		{"AckPolicy", jetstream.AckExplicitPolicy, info.Config.AckPolicy}, {"MaxDeliver", -1, info.Config.MaxDeliver}, {"HeadersOnly", false, info.Config.HeadersOnly}}); err != nil {
 		return nil, err
 	}
 	return func(msg jetstream.Msg) {
@@ -55,7 +55,7 @@ func (c *Channel[T]) settle(ctx context.Context, consumer string, msg jetstream.
 		return err
 	}
 	if ctx.Err() != nil {
-		return msg.Nak()
+		return msg.NakWithDelay(backoff(meta.NumDelivered)) // at once, it would come at once
 	}
 	m := Message[T]{Sequence: meta.Sequence.Stream, Time: meta.Timestamp}
 	m.Format, _ = FormatOf(msg.Headers())                                        // Decode tells
@@ -65,13 +65,14 @@ func (c *Channel[T]) settle(ctx context.Context, consumer string, msg jetstream.
 	if m.Key, ours = strings.CutPrefix(msg.Subject(), "schema."+c.t.name+"."); !ours {
 		err = fmt.Errorf("%w: on %s", ErrForeign, msg.Subject()) // a stream can be made to store what its subjects do not tell
 	}
+	reasons := []error{ErrRefused, ErrUnmarked, ErrForeign, ErrFuture, ErrSchema}
 	if err == nil {
-		err = handle(ctx, m)
+		err, reasons = handle(ctx, m), reasons[:1] // another tells of another message, as of one that it sends on
 	}
 	if err == nil {
 		return msg.Ack()
 	}
-	for _, reason := range []error{ErrUnmarked, ErrForeign, ErrFuture, ErrSchema, ErrRefused} {
+	for _, reason := range reasons {
 		if errors.Is(err, reason) {
 			if err := c.divert(ctx, consumer, msg, meta, reason, err); err != nil {
 				return errors.Join(err, msg.NakWithDelay(backoff(meta.NumDelivered)))

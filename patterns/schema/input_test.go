@@ -35,6 +35,9 @@ func TestBadInput(t *testing.T) {
 		_, _, err = schema.Streams("a b", schema.Config{})
 		require.ErrorIs(t, err, schema.ErrID)
 		require.ErrorIs(t, schema.Provision(ctx, js, "", schema.Config{}), schema.ErrID)
+		require.ErrorIs(t, schema.Provision(ctx, nil, "visit", schema.Config{}), schema.ErrConfig)
+		_, err = schema.NewVault(ctx, nil, "keys", schema.Config{})
+		require.ErrorIs(t, err, schema.ErrConfig)
 
 		c := open(t, js, one)
 		for _, id := range []string{"", "a.b", "*", ">", "a b", "a\x00", strings.Repeat("a", 65)} {
@@ -53,6 +56,7 @@ func TestBadInput(t *testing.T) {
 		_, err = c.Publish(ended, "ann", good)
 		require.ErrorIs(t, err, context.Canceled)
 		require.ErrorIs(t, c.Redact(ended, 1), context.Canceled)
+		require.ErrorIs(t, c.Redact(ctx, 0), schema.ErrNoEvent)
 		_, err = schema.NewChannel(ended, js, one, schema.Config{})
 		require.ErrorIs(t, err, context.Canceled)
 
@@ -62,7 +66,8 @@ func TestBadInput(t *testing.T) {
 		require.ErrorIs(t, err, schema.ErrConfig)
 		_, err = c.Guard(ctx, nil, handle)
 		require.ErrorIs(t, err, schema.ErrConfig)
-		for _, cfg := range []jetstream.ConsumerConfig{{Durable: "few", AckPolicy: jetstream.AckExplicitPolicy, MaxDeliver: 5}, {Durable: "none", AckPolicy: jetstream.AckNonePolicy}} {
+		for _, cfg := range []jetstream.ConsumerConfig{{Durable: "few", AckPolicy: jetstream.AckExplicitPolicy, MaxDeliver: 5}, {Durable: "none", AckPolicy: jetstream.AckNonePolicy},
+			{Durable: "headers", AckPolicy: jetstream.AckExplicitPolicy, HeadersOnly: true}} {
 			bad, err := js.CreateConsumer(ctx, "SCHEMA_visit", cfg)
 			require.NoError(t, err)
 			_, err = c.Guard(ctx, bad, handle)
@@ -81,7 +86,7 @@ func TestBadInput(t *testing.T) {
 		m, err := cons.Next()
 		require.NoError(t, err)
 		h(m)
-		m, err = cons.Next(jetstream.FetchMaxWait(time.Second))
+		m, err = cons.Next(jetstream.FetchMaxWait(2 * time.Second))
 		require.NoError(t, err)
 		require.NoError(t, m.Ack())
 
@@ -105,7 +110,14 @@ func TestStreamsAreLeftAlone(t *testing.T) {
 		require.ErrorContains(t, err, "stream SCHEMA_visit has DenyDelete true, want false")
 		require.NoError(t, js.DeleteStream(ctx, "SCHEMA_visit"))
 
-		events.DenyDelete = false
+		events.DenyDelete, events.AllowDirect = false, true
+		_, err = js.CreateStream(ctx, events)
+		require.NoError(t, err)
+		_, err = schema.NewChannel(ctx, js, one, schema.Config{})
+		require.ErrorContains(t, err, "AllowDirect true, want false")
+		require.NoError(t, js.DeleteStream(ctx, "SCHEMA_visit"))
+
+		events.AllowDirect = false
 		_, err = js.CreateStream(ctx, events)
 		require.NoError(t, err)
 		c, err := schema.NewChannel(ctx, js, one, schema.Config{Metadata: map[string]string{"by": "us"}})
