@@ -28,7 +28,8 @@ func (c *Channel[T]) Correct(ctx context.Context, key string, sequence uint64, v
 
 // Redact erases an event, and what was diverted of it, from the channel's streams:
 // its bytes are overwritten and its sequence stays empty. What has been read, copied,
-// mirrored or backed up is as it was. Call it again after an error.
+// mirrored or backed up is as it was; a reader that has it in hand may still divert it.
+// Call it again after that, and after an error.
 func (c *Channel[T]) Redact(ctx context.Context, sequence uint64) error {
 	info, err := ask(ctx, func(ctx context.Context) (*jetstream.StreamInfo, error) { return c.events.Info(ctx) })
 	if err == nil && (sequence == 0 || sequence > info.State.LastSeq) {
@@ -114,9 +115,7 @@ func NewVault(ctx context.Context, js jetstream.JetStream, bucket string, cfg Co
 // Seal encrypts data under the key of person, who gets one if there is none. After
 // Forget, that is a new one.
 func (v *Vault) Seal(ctx context.Context, person string, data []byte) ([]byte, error) {
-	fresh := make([]byte, 32) // AES-256
-	_, _ = rand.Read(fresh)   // never fails
-	aead, err := v.key(ctx, person, fresh)
+	aead, err := v.key(ctx, person, true)
 	if err != nil {
 		return nil, fmt.Errorf("schema: seal for %s: %w", person, err)
 	}
@@ -124,9 +123,9 @@ func (v *Vault) Seal(ctx context.Context, person string, data []byte) ([]byte, e
 }
 
 // Open decrypts what was sealed for person. It returns [ErrForgotten] if the key is
-// gone, or is another than the one it was sealed with.
+// gone, or is another than the one it was sealed with, which damage to it looks like.
 func (v *Vault) Open(ctx context.Context, person string, sealed []byte) ([]byte, error) {
-	aead, err := v.key(ctx, person, nil)
+	aead, err := v.key(ctx, person, false)
 	if err == nil {
 		var data []byte
 		if data, err = aead.Open(nil, nil, sealed, []byte(person)); err == nil {
@@ -137,8 +136,8 @@ func (v *Vault) Open(ctx context.Context, person string, sealed []byte) ([]byte,
 	return nil, fmt.Errorf("schema: open for %s: %w", person, err)
 }
 
-// key returns the cipher of person. If there is no key, it is fresh, unless that is nil.
-func (v *Vault) key(ctx context.Context, person string, fresh []byte) (cipher.AEAD, error) {
+// key returns the cipher of person, of a new key if there is none and create says so.
+func (v *Vault) key(ctx context.Context, person string, create bool) (cipher.AEAD, error) {
 	if err := checkID(person); err != nil {
 		return nil, err
 	}
@@ -146,9 +145,11 @@ func (v *Vault) key(ctx context.Context, person string, fresh []byte) (cipher.AE
 		entry, err := v.kv.Get(ctx, person)
 		if err == nil {
 			return entry.Value(), nil
-		} else if fresh == nil || !errors.Is(err, jetstream.ErrKeyNotFound) {
+		} else if !create || !errors.Is(err, jetstream.ErrKeyNotFound) {
 			return nil, err
 		}
+		fresh := make([]byte, 32) // AES-256; of each try its own, as that of an earlier one may have been forgotten
+		_, _ = rand.Read(fresh)   // never fails
 		if _, err = v.kv.Create(ctx, person, fresh); errors.Is(err, jetstream.ErrKeyExists) {
 			err = context.DeadlineExceeded // someone was quicker: ask again
 		}

@@ -116,6 +116,27 @@ func TestRedact(t *testing.T) {
 	})
 }
 
+// A reader that has an event in hand while it is redacted may put it aside afterwards.
+func TestRedactInHand(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		one, _, _ := visits(t)
+		js := s.JetStream("clinic")
+		c := open(t, js, one)
+		must(c.Publish(t.Context(), "ann", VisitV1{"p-1", "Ann Lee", 20}))
+		stop := read(t, js, one, "audit", func(context.Context, schema.Message[VisitV1]) error {
+			time.Sleep(2 * time.Second)
+			return fmt.Errorf("%w: not today", schema.ErrRefused)
+		})
+		time.Sleep(time.Second)
+		require.NoError(t, c.Redact(t.Context(), 1))
+		time.Sleep(2 * time.Second)
+		stop()
+		require.Len(t, stored(t, js, "INVALID_visit"), 1)
+		require.NoError(t, c.Redact(t.Context(), 1))
+		require.Empty(t, stored(t, js, "INVALID_visit"))
+	})
+}
+
 // Once the key is gone, what was sealed is unreadable wherever it has been copied to;
 // unless the key has been copied as well.
 func TestForget(t *testing.T) {
@@ -183,24 +204,5 @@ func TestBucketKeepsKeys(t *testing.T) {
 		must(js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: "history", History: 5}))
 		_, err = schema.NewVault(ctx, js, "history", schema.Config{})
 		require.ErrorContains(t, err, "MaxMsgsPerSubject 5, want 1")
-	})
-}
-
-// Writers who seal for a new person at once agree on one key.
-func TestSealAtOnce(t *testing.T) {
-	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-		sealed := make(chan []byte, 8)
-		for n := range 8 {
-			js := s.JetStream(fmt.Sprint("writer-", n))
-			v := must(schema.NewVault(t.Context(), js, "keys", schema.Config{Storage: jetstream.MemoryStorage}))
-			s.Line(fmt.Sprint("writer-", n)).Delay(50 * time.Millisecond) // so that none hears of another's key in time
-			go func() { sealed <- must(v.Seal(t.Context(), "p-1", []byte("Ann"))) }()
-		}
-		v := must(schema.NewVault(t.Context(), s.JetStream("reader"), "keys", schema.Config{Bind: true}))
-		for range 8 {
-			data, err := v.Open(t.Context(), "p-1", <-sealed)
-			require.NoError(t, err)
-			require.Equal(t, "Ann", string(data))
-		}
 	})
 }
