@@ -2,13 +2,14 @@ package schema
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"math/big"
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
 // Breaks tells of each field that a writer may send and a reader cannot read why.
@@ -26,11 +27,13 @@ func Compatible(reader, writer []byte) error { return compatible(reader, writer,
 func compatible(reader, writer []byte, strict bool) error {
 	c := comparison{strict: strict, seen: map[[2]string]bool{}}
 	for i, text := range [][]byte{reader, writer} {
-		d := json.NewDecoder(bytes.NewReader(text))
-		d.UseNumber() // an int64 does not fit a float64
-		if err := d.Decode(&c.docs[i]); err != nil {
+		var err error
+		if c.docs[i], err = jsonschema.UnmarshalJSON(bytes.NewReader(text)); err != nil {
 			return fmt.Errorf("%w: not a schema: %w", ErrType, err)
 		}
+	}
+	if strict && reflect.DeepEqual(c.docs[0], c.docs[1]) {
+		return nil // whatever its keywords mean
 	}
 	if c.compare("", c.docs[0], c.docs[1]); len(c.breaks) > 0 {
 		return c.breaks
@@ -46,6 +49,9 @@ type comparison struct {
 }
 
 type object = map[string]any
+
+// remarks are keywords that say nothing of what is valid.
+var remarks = []string{"$schema", "$id", "$defs", "$comment", "title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly"}
 
 func (c *comparison) fail(at, why string, args ...any) {
 	c.breaks = append(c.breaks, strings.TrimPrefix(strings.TrimPrefix(at+" ", ".")+fmt.Sprintf(why, args...), " "))
@@ -75,8 +81,7 @@ func (c *comparison) compare(at string, reader, writer any) {
 	}
 	for _, key := range slices.Sorted(maps.Keys(r)) {
 		switch key {
-		case "$schema", "$id", "$defs", "$comment", "title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly",
-			"type", "properties", "patternProperties", "additionalProperties":
+		case "type", "properties", "patternProperties", "additionalProperties": // see above and below
 		case "required":
 			for _, name := range list(r[key]) {
 				if !has(w[key], name) {
@@ -84,7 +89,9 @@ func (c *comparison) compare(at string, reader, writer any) {
 				}
 			}
 		case "items":
-			c.compare(at+"[]", r[key], or(w[key], true))
+			if c.compare(at+"[]", r[key], or(w[key], true)); !reflect.DeepEqual(r["prefixItems"], w["prefixItems"]) {
+				c.fail(at+"[]", "begins with others")
+			}
 		case "enum":
 			if w[key] == nil {
 				c.fail(at, "may be anything, and was one of %v", r[key])
@@ -99,6 +106,9 @@ func (c *comparison) compare(at string, reader, writer any) {
 		case "maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties":
 			c.bound(at, key, r, w, 1)
 		default:
+			if slices.Contains(remarks, key) {
+				continue
+			}
 			if was := fmt.Sprint(r[key]); !reflect.DeepEqual(r[key], w[key]) || strings.Contains(was, "$ref") {
 				c.fail(at, "has %s %v, had %s", key, or(w[key], "none"), was)
 			}
@@ -114,7 +124,9 @@ func (c *comparison) fields(at string, r, w object) {
 		known, _ := r[kind].(object)
 		theirs, _ := w[kind].(object)
 		for _, name := range slices.Sorted(maps.Keys(known)) {
-			if their := or(theirs[name], theirRest); their != false {
+			if their := or(theirs[name], theirRest); theirs[name] == nil && their != false && kind == "properties" {
+				c.fail(at+"."+name, "may come in another case, which Go reads as the same")
+			} else if their != false {
 				c.compare(at+"."+name, known[name], their)
 			}
 		}
@@ -127,7 +139,7 @@ func (c *comparison) fields(at string, r, w object) {
 					c.fail(at+"."+name, "differs from %s in case only, which Go reads as the same", mine)
 				}
 			}
-			if rest == false && strict || kind == "patternProperties" {
+			if rest == false && strict || r["patternProperties"] != nil || kind == "patternProperties" {
 				c.fail(at+"."+name, "is not known")
 			} else if rest != false {
 				c.compare(at+"."+name, rest, theirs[name])
@@ -151,11 +163,16 @@ func (c *comparison) resolve(doc int, schema any) (s object, ref string) {
 		}
 		defs, _ := c.docs[doc].(object)["$defs"].(object)
 		ref, schema = next, defs[strings.TrimPrefix(next, "#/$defs/")]
-		if schema == nil { // a schema made by hand has other ways to refer
+		for key := range s {
+			if key != "$ref" && !slices.Contains(remarks, key) {
+				schema = nil
+			}
+		}
+		if schema == nil { // a schema made by hand has other ways to refer, and may say more beside it
 			return object{next: "$ref"}, ""
 		}
 	}
-	if schema == false {
+	if s == nil && schema != true { // false; or no schema, as a list of them, which is what items was
 		s = object{"not": true}
 	}
 	return s, ref

@@ -50,7 +50,12 @@ func TestCompatible(t *testing.T) {
 		"a title":                           {`{"title":"x","description":"y"}`, `{"title":"z"}`, ""},
 		"a reference by other means":        {`{"$ref":"other.json"}`, `{"$ref":"other.json"}`, "has other.json $ref, had $ref"},
 		"a type that holds itself":          {`{"$ref":"#/$defs/N","$defs":{"N":` + obj(`"n":{"$ref":"#/$defs/N"},"v":{"type":"string"}`) + `}}`, `{"$ref":"#/$defs/M","$defs":{"M":` + obj(`"n":{"$ref":"#/$defs/M"},"v":{"type":"integer"}`) + `}}`, "v is integer, was string"},
-		"a type without types in itself":    {`{"$ref":"#/$defs/N","$defs":{"N":{"properties":{"n":{"$ref":"#/$defs/N"}}}}}`, `{"properties":{}}`, "is nested without end"},
+		"a type without types in itself":    {`{"$ref":"#/$defs/N","$defs":{"N":{"additionalProperties":{"$ref":"#/$defs/N"}}}}`, `{"properties":{}}`, "is nested without end"},
+		"a map where a field was":           {obj(`"a":{"type":"integer"}`), `{"type":"object","additionalProperties":{"type":"integer"}}`, "a may come in another case, which Go reads as the same"},
+		"a field where a map by prefix was": {`{"patternProperties":{"^x":{"type":"string"}}}`, obj(`"x1":{"type":"integer"}`), "x1 is not known"},
+		"more said beside a reference":      {`{"$ref":"#/$defs/N","minProperties":2,"$defs":{"N":{}}}`, `{"$ref":"#/$defs/N","$defs":{"N":{}}}`, "has #/$defs/N none, had $ref"},
+		"a list that begins otherwise":      {obj(`"l":{"items":{"type":"string"}}`), obj(`"l":{"items":{"type":"string"},"prefixItems":[{}]}`), "l[] begins with others"},
+		"items as they once were":           {obj(`"l":{"items":[{"type":"string"}]}`), obj(`"l":{"items":{"type":"integer"}}`), "l[] has not none, had true"},
 		"two at once":                       {obj(`"a":{"type":"string"},"b":{"type":"string"}`, "a", "b"), obj(`"b":{"type":"integer"}`), "a may be missing, and was required; b may be missing, and was required; b is integer, was string"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -63,6 +68,7 @@ func TestCompatible(t *testing.T) {
 		})
 	}
 	require.ErrorIs(t, schema.Compatible([]byte("{"), []byte("{}")), schema.ErrType)
+	require.ErrorIs(t, schema.Compatible([]byte("{}"), []byte("{}{}")), schema.ErrType)
 }
 
 // The recorded schemas of a type in use. UPDATE_GOLDEN=1 adds those of new versions.
@@ -116,5 +122,18 @@ func TestHold(t *testing.T) {
 		require.NoError(t, os.WriteFile(file, []byte(`{"type":"object"}`), 0o666))
 		require.ErrorIs(t, one.Hold(dir, true), schema.ErrType)
 		require.Equal(t, `{"type":"object"}`, string(must(os.ReadFile(file))))
+	})
+	t.Run("a version that is recorded does not go", func(t *testing.T) {
+		one, two, _ := visits(t)
+		require.ErrorContains(t, one.Hold("testdata", false), "version 2 of visit is recorded, and is not among its changes")
+		require.ErrorContains(t, two.Hold("testdata", false), "version 3 of visit is recorded, and is not among its changes")
+	})
+	t.Run("what has not changed holds, whatever its keywords mean", func(t *testing.T) {
+		type or struct {
+			Visit *VisitV1 `json:"visit" jsonschema:"nullable"`
+		}
+		dir, typ := t.TempDir(), must(schema.Define[or]("or"))
+		require.NoError(t, typ.Hold(dir, true))
+		require.NoError(t, typ.Hold(dir, false))
 	})
 }

@@ -15,10 +15,7 @@ func (g Generated) Schema() []byte { return g.v.schema }
 // Read returns what a reader of this type makes of a later one's document, and what
 // one makes of it that unmarshals without a look.
 func (g Generated) Read(data []byte) (v any, err error) {
-	if err := validate(g.v.loose, data); err != nil {
-		return nil, err
-	}
-	return g.ReadBlindly(data)
+	return g.v.read(g.v.loose, data)
 }
 
 func (g Generated) ReadBlindly(data []byte) (any, error) {

@@ -5,11 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
+	"unicode"
 
 	generator "github.com/invopop/jsonschema"
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -30,13 +34,25 @@ func generate(t reflect.Type) (v version, err error) {
 	}
 	v.typ = t
 	for _, loose := range []bool{true, false} {
-		r := generator.Reflector{Anonymous: true, AllowAdditionalProperties: loose, Mapper: bounds}
-		if v.schema, err = json.MarshalIndent(r.ReflectFromType(t), "", "  "); err != nil {
+		types := map[string]reflect.Type{}
+		r := generator.Reflector{Anonymous: true, AllowAdditionalProperties: loose}
+		r.Namer = func(t reflect.Type) string { return unique(types, t) }
+		r.Mapper = func(t reflect.Type) *generator.Schema {
+			if unfit(t) {
+				err = fmt.Errorf("%v has no schema; hide it with json:\"-\"", t)
+				return &generator.Schema{}
+			}
+			return bounds(t)
+		}
+		if v.schema, _ = json.MarshalIndent(r.ReflectFromType(t), "", "  "); err != nil {
 			return v, err
 		}
 		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(v.schema))
 		if err != nil {
 			return v, err
+		}
+		if loose {
+			exactly(doc)
 		}
 		c := jsonschema.NewCompiler()
 		c.AssertFormat()
@@ -49,6 +65,55 @@ func generate(t reflect.Type) (v version, err error) {
 		}
 	}
 	return v, nil
+}
+
+// unfit reports a type that no JSON is read as, and a map whose keys the generator
+// takes for larger ones, or for any text: a map[int8]string would refuse "300".
+func unfit(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Func, reflect.Chan, reflect.Complex64, reflect.Complex128, reflect.Uintptr, reflect.UnsafePointer:
+		return true
+	case reflect.Map:
+		return !slices.Contains([]reflect.Kind{reflect.String, reflect.Int, reflect.Int64}, t.Key().Kind())
+	}
+	return false
+}
+
+// unique names a type in references, which a generic one's own name would break, and
+// two types of one name, from two packages, apart.
+func unique(types map[string]reflect.Type, t reflect.Type) string {
+	name := strings.Map(func(c rune) rune {
+		if !unicode.IsLetter(c) && !unicode.IsDigit(c) {
+			c = '_'
+		}
+		return c
+	}, t.Name())
+	for name != "" && types[name] != nil && types[name] != t {
+		name += "_"
+	}
+	types[name] = t
+	return name
+}
+
+// exactly has a loose schema refuse names that differ from one it knows in case only:
+// Go would read them as the same.
+func exactly(schema any) {
+	if list, ok := schema.([]any); ok {
+		for _, s := range list {
+			exactly(s)
+		}
+	}
+	s, _ := schema.(object)
+	for _, part := range s {
+		exactly(part)
+	}
+	if known, ok := s["properties"].(object); ok && s["type"] == "object" && len(known) > 0 {
+		var names, patterns []any
+		for _, name := range slices.Sorted(maps.Keys(known)) {
+			names, patterns = append(names, name), append(patterns, object{"pattern": "(?i)^" + regexp.QuoteMeta(name) + "$"})
+		}
+		s["propertyNames"] = object{"if": object{"anyOf": patterns}, "then": object{"enum": names}}
+	}
 }
 
 // bounds says of Go's integers how large they are, which the generator does not: an
@@ -66,26 +131,6 @@ func bounds(t reflect.Type) *generator.Schema {
 		return nil
 	}
 	return &generator.Schema{Type: "integer", Minimum: json.Number(low), Maximum: json.Number(high)}
-}
-
-// validate says of each field that is not as it should be why.
-func validate(s *jsonschema.Schema, data []byte) error {
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
-	if err != nil {
-		return fmt.Errorf("%w: not JSON: %w", ErrSchema, err)
-	}
-	if err = s.Validate(doc); err == nil {
-		return nil
-	}
-	var why []string
-	for _, line := range strings.Split(err.Error(), "\n")[1:] { // as in - at '/minutes': got string, want integer
-		at, text, _ := strings.Cut(strings.TrimLeft(line, " -"), "': ")
-		if text != "validation failed" { // what follows says why
-			at = strings.ReplaceAll(strings.TrimPrefix(strings.TrimPrefix(at, "at '"), "/"), "/", ".")
-			why = append(why, strings.TrimPrefix(at+": "+text, ": "))
-		}
-	}
-	return fmt.Errorf("%w: %s", ErrSchema, strings.Join(why, "; "))
 }
 
 // Hold compares the versions of t with the schemas recorded in dir, as <name>.v1.json
@@ -110,6 +155,9 @@ func (t *Type[T]) Hold(dir string, record bool) error {
 		if err := compatible(recorded, v.schema, true); err != nil {
 			errs = append(errs, fmt.Errorf("%w: readers of version %d of %s cannot read what %v sends; make a new version: %w", ErrType, i+1, t.name, v.typ, err))
 		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, fmt.Sprintf("%s.v%d.json", t.name, len(t.versions)+1))); err == nil {
+		errs = append(errs, fmt.Errorf("%w: version %d of %s is recorded, and is not among its changes", ErrType, len(t.versions)+1, t.name))
 	}
 	return errors.Join(errs...)
 }

@@ -46,6 +46,7 @@ var kinds = rapid.SampledFrom([]field{
 	{kind: reflect.TypeFor[[2]string](), value: rapid.Just[any]([2]string{"p", "q"})},
 	{kind: reflect.TypeFor[map[string]int8](), value: values(rapid.MapOf(rapid.StringMatching("[a-cA]"), rapid.Int8()))},
 	{kind: reflect.TypeFor[map[string]string](), value: values(rapid.MapOf(rapid.StringMatching("[a-cA]"), rapid.String()))},
+	{kind: reflect.TypeFor[any](), value: values(rapid.Int64())},
 	{kind: reflect.TypeFor[map[int]string](), value: values(rapid.MapOf(rapid.IntRange(0, 9), rapid.String()))},
 })
 

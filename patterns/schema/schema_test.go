@@ -76,6 +76,9 @@ func TestDecodeRefuses(t *testing.T) {
 		"too short":                    {as("visit", 1, 1, `{"patient":"","name":"Ann","minutes":20}`), schema.ErrSchema, "patient: minLength"},
 		"an integer too large":         {as("visit", 1, 1, `{"patient":"p-1","name":"Ann","minutes":9223372036854775808}`), schema.ErrSchema, "minutes: maximum"},
 		"an integer with a point":      {as("visit", 1, 1, `{"patient":"p-1","name":"Ann","minutes":20.0}`), schema.ErrSchema, "minutes"},
+		"a name twice":                 {as("visit", 1, 1, `{"patient":"","patient":"p-1","name":"Ann: \\\"x","minutes":20}`), schema.ErrSchema, "a name comes twice in an object"},
+		"a number that takes long":     {as("visit", 1, 1, `{"patient":"p-1","name":"Ann","minutes":1e999999}`), schema.ErrSchema, "1e999999 is out of range"},
+		"another case, from later":     {as("visit", 7, 1, `{"patient":"p-1","name":"Ann","minutes":20,"Minutes":5}`), schema.ErrSchema, "'Minutes'"},
 		"it lies about who can read":   {as("visit", 7, 1, `{"patient":"p-1"}`), schema.ErrSchema, "missing properties 'name', 'minutes'"},
 		"a new field in an old format": {as("visit", 1, 1, `{"patient":"p-1","name":"Ann","minutes":20,"room":"7"}`), schema.ErrSchema, "room"},
 	} {
@@ -136,6 +139,18 @@ func TestDefine(t *testing.T) {
 			_, err := schema.Define[VisitV3]("visit", schema.Extend(oneToTwo), schema.Extend(twoToThree))
 			return err
 		}, schema.ErrType, "version 3 of visit breaks readers of version 2, use Replace if that is meant: name may be missing, and was required"},
+		"a change without a function": {func() error {
+			_, err := schema.Define[VisitV2]("visit", schema.Extend[VisitV1, VisitV2](nil))
+			return err
+		}, schema.ErrType, "the change to version 2 of visit has no function"},
+		"a field that is no data": {func() error {
+			_, err := schema.Define[struct{ F func() }]("f")
+			return err
+		}, schema.ErrType, "func() has no schema"},
+		"a map by small numbers": {func() error {
+			_, err := schema.Define[struct{ M []map[int8]string }]("m")
+			return err
+		}, schema.ErrType, "map[int8]string has no schema"},
 		"a tag that is no schema": {func() error {
 			type bad struct {
 				A string `json:"a" jsonschema:"pattern=("`

@@ -29,7 +29,11 @@ type Change struct {
 // they do not know, they ignore. [Define] refuses it if that is not so. The function
 // makes a New of an Old.
 func Extend[Old, New any](up func(Old) (New, error)) Change {
-	return Change{reflect.TypeFor[Old](), reflect.TypeFor[New](), false, func(v any) (any, error) { return up(v.(Old)) }}
+	c := Change{from: reflect.TypeFor[Old](), to: reflect.TypeFor[New]()}
+	if up != nil { // which Define tells
+		c.up = func(v any) (any, error) { return up(v.(Old)) }
+	}
+	return c
 }
 
 // Replace is a change that readers of Old must understand before they may read: they
@@ -42,7 +46,8 @@ func Replace[Old, New any](up func(Old) (New, error)) Change {
 }
 
 // Define makes the type called name of the changes that lead from its first version
-// to T: with none, T is version 1, and with two it is version 3. Versions are structs.
+// to T: with none, T is version 1, and with two it is version 3. Versions are structs;
+// a field of type any is read with a json.Number for each number.
 func Define[T any](name string, changes ...Change) (*Type[T], error) {
 	if err := checkID(name); err != nil {
 		return nil, err
@@ -52,6 +57,8 @@ func Define[T any](name string, changes ...Change) (*Type[T], error) {
 	for i := len(changes) - 1; i >= 0; i-- {
 		if c := changes[i]; c.to != types[0] {
 			return nil, fmt.Errorf("%w: the change to version %d of %s makes a %v, want %v", ErrType, i+2, name, c.to, types[0])
+		} else if c.up == nil {
+			return nil, fmt.Errorf("%w: the change to version %d of %s has no function", ErrType, i+2, name)
 		}
 		types = append([]reflect.Type{changes[i].from}, types...)
 	}
@@ -114,14 +121,10 @@ func (t *Type[T]) Decode(h nats.Header, data []byte) (T, error) {
 	if f.Version > newest {
 		rules = version.loose
 	}
-	if err := validate(rules, data); err != nil {
+	value, err := version.read(rules, data)
+	if err != nil {
 		return none, err
 	}
-	v := reflect.New(version.typ)
-	if err := json.Unmarshal(data, v.Interface()); err != nil { // as of 1.0, which JSON Schema calls an integer
-		return none, fmt.Errorf("%w: %w", ErrSchema, err)
-	}
-	value := v.Elem().Interface()
 	for i, change := range t.changes[at-1:] {
 		if value, err = change.up(value); err != nil {
 			return none, errors.Join(ErrRefused, fmt.Errorf("from version %d to %d: %w", at+i, at+i+1, err))
