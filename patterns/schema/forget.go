@@ -14,7 +14,8 @@ import (
 )
 
 // Correct answers a wrong event with another one: both stay, the new one refers to
-// the sequence of the old one, and each reader has to heed [Message].Corrects.
+// the sequence of the old one, and each reader has to heed [Message].Corrects. After
+// an error it may be stored all the same; then two of them correct one.
 func (c *Channel[T]) Correct(ctx context.Context, key string, sequence uint64, v T) (uint64, error) {
 	old, err := ask(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) { return c.events.GetMsg(ctx, sequence) })
 	if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && old.Subject != "schema."+c.t.name+"."+key {
