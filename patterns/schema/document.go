@@ -16,12 +16,21 @@ func (v version) read(rules *jsonschema.Schema, data []byte) (any, error) {
 	if err := validate(rules, data); err != nil {
 		return nil, err
 	}
-	into, d := reflect.New(v.typ), json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()                                      // for fields of type any: a float64 rounds an int64
-	if err := d.Decode(into.Interface()); err != nil { // as of 1.0, which JSON Schema calls an integer
+	read, into := json.Unmarshal, reflect.New(v.typ)
+	if v.any {
+		read = exact
+	}
+	if err := read(data, into.Interface()); err != nil { // as of 1.0, which JSON Schema calls an integer
 		return nil, fmt.Errorf("%w: %w", ErrSchema, err)
 	}
 	return into.Elem().Interface(), nil
+}
+
+// exact is a slower Unmarshal: in a field of type any, a float64 rounds an int64.
+func exact(data []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	return d.Decode(into)
 }
 
 // validate says of each field that is not as it should be why.

@@ -45,16 +45,15 @@ func TestRoundTrip(t *testing.T) {
 		require.NoError(t, err)
 		return typ.Decode(h, data)
 	})
-	type anything struct {
-		V any `json:"v"`
+	type bag struct {
+		V map[string]any `json:"v"`
 	}
-	there(anything{json.Number("9007199254740993")}, func() (any, error) {
-		typ := must(schema.Define[anything]("any"))
-		h, data, err := typ.Encode(anything{int64(9007199254740993)}) // a float64 would be of 9007199254740992
+	there(bag{map[string]any{"n": json.Number("9007199254740993")}}, func() (any, error) {
+		typ := must(schema.Define[bag]("any"))
+		h, data, err := typ.Encode(bag{map[string]any{"n": int64(9007199254740993)}}) // a float64 would be of 9007199254740992
 		require.NoError(t, err)
 		return typ.Decode(h, data)
 	})
-
 	text, price := textLine(), priceLine() // two types called line
 	both := reflect.StructOf([]reflect.StructField{{Name: "Text", Type: reflect.TypeOf(text)}, {Name: "Price", Type: reflect.TypeOf(price)}})
 	v := reflect.New(both).Elem()

@@ -22,6 +22,7 @@ import (
 // version is one version of a type.
 type version struct {
 	typ           reflect.Type
+	any           bool // it has fields of type any
 	schema        []byte
 	strict, loose *jsonschema.Schema // loose lets pass what it does not know
 }
@@ -42,6 +43,7 @@ func generate(t reflect.Type) (v version, err error) {
 				err = fmt.Errorf("%v has no schema; hide it with json:\"-\"", t)
 				return &generator.Schema{}
 			}
+			v.any = v.any || t.Kind() == reflect.Interface || t.Kind() == reflect.Map && t.Elem().Kind() == reflect.Interface
 			return bounds(t)
 		}
 		if v.schema, _ = json.MarshalIndent(r.ReflectFromType(t), "", "  "); err != nil {
