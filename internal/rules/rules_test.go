@@ -105,6 +105,9 @@ func checkFile(t *testing.T, name, file string) {
 		}
 		return
 	}
+	if bytes.Contains(src, []byte("slog.Default(")) {
+		t.Errorf("%s logs where nobody asked it to: a Log of nil discards", file)
+	}
 	for _, imp := range f.Imports {
 		p := strings.Trim(imp.Path.Value, `"`)
 		std := !strings.Contains(strings.Split(p, "/")[0], ".")

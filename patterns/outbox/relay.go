@@ -20,13 +20,13 @@ type Config struct {
 	Batch  int           // messages it reads at a time; 256 if zero
 	Keep   time.Duration // how long what was published stays in the table; deleted at once if zero
 	Window time.Duration // the streams' window of duplicates, or the shortest of them; 2m if zero, as theirs
-	Log    *slog.Logger  // slog.Default() if nil
+	Log    *slog.Logger  // discarded if nil
 }
 
 func (c Config) normal() (Config, error) {
 	c.Poll, c.Batch, c.Window = cmp.Or(c.Poll, time.Second), cmp.Or(c.Batch, 256), cmp.Or(c.Window, 2*time.Minute)
 	if c.Log == nil {
-		c.Log = slog.Default()
+		c.Log = slog.New(slog.DiscardHandler)
 	}
 	if c.Poll < time.Millisecond || c.Window < time.Second || c.Keep < 0 {
 		return c, fmt.Errorf("%w: Poll %v is at least 1ms, Window %v at least 1s, and Keep %v not negative", ErrConfig, c.Poll, c.Window, c.Keep)

@@ -64,7 +64,7 @@ type Config struct {
 	Takeover   time.Duration // after a reader's death, until another reads its partitions and has what it held; 10s if zero, at least 4s
 
 	Grace time.Duration // for what is being applied when Run is to end; 10s if zero
-	Log   *slog.Logger  // slog.Default() if nil
+	Log   *slog.Logger  // discarded if nil
 
 	Replicas int                   // of the stream; 1 if zero
 	Storage  jetstream.StorageType // of it; file if zero
@@ -77,7 +77,7 @@ func (c Config) normal() (Config, error) {
 	c.Partitions, c.Takeover, c.Grace = cmp.Or(c.Partitions, 1), cmp.Or(c.Takeover, 10*time.Second), cmp.Or(c.Grace, 10*time.Second)
 	c.Replicas = cmp.Or(c.Replicas, 1)
 	if c.Log == nil {
-		c.Log = slog.Default()
+		c.Log = slog.New(slog.DiscardHandler)
 	}
 	if len(c.Reads) == 0 {
 		for p := range c.Partitions {

@@ -64,7 +64,7 @@ func FormatOf(h nats.Header) (Format, error) {
 
 // Config tunes a [Channel] and a [Vault]. The zero Config is ready to use.
 type Config struct {
-	Log      *slog.Logger          // slog.Default() if nil
+	Log      *slog.Logger          // discarded if nil
 	Replicas int                   // of the streams; 1 if zero
 	Storage  jetstream.StorageType // of them; file if zero
 	Bind     bool                  // create nothing: what is missing is an error
@@ -72,7 +72,7 @@ type Config struct {
 }
 
 func (c Config) normal() (Config, error) {
-	c.Replicas, c.Log = cmp.Or(c.Replicas, 1), cmp.Or(c.Log, slog.Default())
+	c.Replicas, c.Log = cmp.Or(c.Replicas, 1), cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	if c.Replicas < 1 || c.Replicas > 5 {
 		return c, fmt.Errorf("%w: Replicas %d; from 1 to 5", ErrConfig, c.Replicas)
 	}

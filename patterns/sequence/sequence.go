@@ -101,7 +101,7 @@ type Config struct {
 	Room     int                // messages held until those before them have come; 256 if zero
 	Patience time.Duration      // how long a missing message is waited for before Missing is asked; 5s if zero
 	Missing  func(Gap) Decision // decides; nil waits for ever
-	Log      *slog.Logger       // slog.Default() if nil
+	Log      *slog.Logger       // discarded if nil
 
 	Replicas int                   // of the stream of what is in order; 1 if zero
 	Storage  jetstream.StorageType // of it; file if zero
@@ -115,7 +115,7 @@ func (c Config) normal() (Config, error) {
 		c.Missing = func(Gap) Decision { return Wait }
 	}
 	if c.Log == nil {
-		c.Log = slog.Default()
+		c.Log = slog.New(slog.DiscardHandler)
 	}
 	if c.Room < 1 || c.Room > reach {
 		return c, fmt.Errorf("%w: Room %d; from 1 to %d", ErrConfig, c.Room, reach)
