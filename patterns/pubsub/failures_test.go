@@ -91,7 +91,7 @@ func TestStopGrace(t *testing.T) {
 func TestErrors(t *testing.T) {
 	s := natstest.Start(t)
 	nc, ctx := s.Connect("t"), t.Context()
-	for _, subject := range []string{"", "orders.", "orders.*", "orders.>", "a b", "a\x00", "orders." + strings.Repeat("x", 5000)} {
+	for _, subject := range []string{"", "orders.", "orders.*", "orders.>", "a b", "a\x00", "orders." + strings.Repeat("x", 65), ".orders", "a..b"} {
 		require.ErrorIs(t, pubsub.Publish(nc, subject, 1), pubsub.ErrID, "%.20q", subject)
 	}
 	for _, pattern := range []string{"", "orders.>.x", "a*", "orders..x"} {
@@ -161,4 +161,17 @@ func TestStopCutOff(t *testing.T) {
 		require.Len(t, l.end(t), 5)
 		require.InDelta(t, 0.5, time.Since(start).Seconds(), 0.1)
 	})
+}
+
+// What a token may have in it is the same for who publishes and who subscribes.
+func TestTokens(t *testing.T) {
+	nc := natstest.Start(t).Connect("t")
+	for c := range 256 {
+		subject := "orders.x" + string([]byte{byte(c)}) + strings.Repeat("y", 62)
+		sub, err := pubsub.NewSubscriber[int](t.Context(), nc, subject, pubsub.Config{})
+		require.Equal(t, err == nil, pubsub.Publish(nc, subject, 1) == nil, "%q", c)
+		if err == nil {
+			require.ErrorIs(t, sub.Run(t.Context(), nil), pubsub.ErrConfig) // lets go of it
+		}
+	}
 }

@@ -25,7 +25,7 @@ var histories = flag.Uint64("histories", 3, "fault histories to go through")
 type process func(ctx context.Context, js jetstream.JetStream)
 
 func honest(ctx context.Context, js jetstream.JetStream) {
-	cfg := sequence.Config{Room: 12, Patience: time.Second, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	cfg := sequence.Config{Room: 8, Patience: time.Second, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	for ctx.Err() == nil {
 		r, err := sequence.New(ctx, js, "PAGES", "book", cfg)
 		if err == nil {
@@ -86,7 +86,7 @@ func history(t *testing.T, seed uint64, work process) (amiss string) {
 		}
 		_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "PAGES", Subjects: []string{"pages.>"}, Storage: storage})
 		require.NoError(t, err)
-		_, err = sequence.New(t.Context(), js, "PAGES", "book", sequence.Config{Room: 12, Patience: time.Second, Storage: storage})
+		_, err = sequence.New(t.Context(), js, "PAGES", "book", sequence.Config{Room: 8, Patience: time.Second, Storage: storage})
 		require.NoError(t, err)
 		chance := rand.New(rand.NewPCG(seed, 0))
 		var all sync.WaitGroup
@@ -102,8 +102,8 @@ func history(t *testing.T, seed uint64, work process) (amiss string) {
 		spawn()
 		var pages []sequence.Position
 		for _, id := range []string{"a", "b", "c"} {
-			for n := range uint64(20) {
-				pages = append(pages, sequence.Position{ID: id, Number: n + 1, Last: n == 19})
+			for n := range uint64(12) {
+				pages = append(pages, sequence.Position{ID: id, Number: n + 1, Last: n == 11})
 			}
 		}
 		rand.New(rand.NewPCG(seed, 1)).Shuffle(len(pages), func(i, j int) { pages[i], pages[j] = pages[j], pages[i] })
@@ -121,7 +121,7 @@ func history(t *testing.T, seed uint64, work process) (amiss string) {
 						break
 					}
 				}
-				time.Sleep(150 * time.Millisecond)
+				time.Sleep(240 * time.Millisecond)
 			}
 		})
 		for range 8 {
@@ -154,8 +154,8 @@ func history(t *testing.T, seed uint64, work process) (amiss string) {
 					break
 				}
 			}
-			if len(at) != 20 {
-				amiss += fmt.Sprintf("%s: %d of 20 pages\n", id, len(at))
+			if len(at) != 12 {
+				amiss += fmt.Sprintf("%s: %d of 12 pages\n", id, len(at))
 			}
 		}
 		die()
