@@ -35,8 +35,8 @@ func TestCanaryPooledTimers(t *testing.T) {
 func TestCanaryServerClock(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		start := time.Now()
-		time.Sleep(24 * time.Hour)
-		require.Equal(t, 24*time.Hour, time.Since(start))
+		time.Sleep(6 * time.Hour)
+		require.Equal(t, 6*time.Hour, time.Since(start))
 	})
 }
 

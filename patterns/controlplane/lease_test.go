@@ -2,6 +2,7 @@ package controlplane_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -13,6 +14,8 @@ import (
 	"github.com/natspatterns/catalog/internal/natstest"
 	"github.com/natspatterns/catalog/patterns/controlplane"
 )
+
+var histories = flag.Uint64("histories", 10, "fault histories to go through")
 
 // A controller that resigns is followed within a third of the lease; one that is
 // cut off, within two leases.
@@ -150,9 +153,9 @@ func TestUnfencedController(t *testing.T) {
 }
 
 // Whatever happens to wires and server, each agent ends at what was last desired.
-// The seed of a history that fails is printed.
+// The seed of a history that fails is printed; -histories 200 goes through more.
 func TestFaults(t *testing.T) {
-	for seed := range uint64(30) {
+	for seed := range *histories {
 		natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 			chance := rand.New(rand.NewPCG(seed, 0))
 			agents := []*instance{join(t, s, "web-1", nil), join(t, s, "web-2", nil)}

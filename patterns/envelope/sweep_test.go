@@ -18,7 +18,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/envelope"
 )
 
-var histories = flag.Uint64("histories", 15, "fault histories to go through")
+var histories = flag.Uint64("histories", 6, "fault histories to go through")
 
 // next is how a handler names the consequence of what it handles.
 type next func(cause envelope.Envelope, source, typ string) envelope.Envelope

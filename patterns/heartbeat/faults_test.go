@@ -3,6 +3,7 @@ package heartbeat_test
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -18,6 +19,8 @@ import (
 	"github.com/natspatterns/catalog/internal/natstest"
 	"github.com/natspatterns/catalog/patterns/heartbeat"
 )
+
+var histories = flag.Uint64("histories", 12, "fault histories to go through")
 
 // For 20s the Monitor hears nobody, because it is cut off. It says nothing of
 // anybody until it is back, and then misses who went meanwhile.
@@ -85,9 +88,10 @@ func TestSuspicion(t *testing.T) {
 }
 
 // Over many histories of cuts, delays and restarts: who lives is not lost for
-// good, who died is not up for good. The seed of a history that fails is printed.
+// good, who died is not up for good. The seed of a history that fails is printed;
+// -histories 200 goes through more.
 func TestFaults(t *testing.T) {
-	for seed := range uint64(40) {
+	for seed := range *histories {
 		natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 			chance := rand.New(rand.NewPCG(seed, 0))
 			living, dying := s.Connect("living"), s.Connect("dying")

@@ -41,9 +41,9 @@
 //     next delivery (TestFailed, TestCrash). Delay: after a death, Receiver says
 //     ErrBusy until the Lease ends, up to 2s more (TestFailed).
 //   - What is kept is bounded, and at the bound the promise ends: a message that comes
-//     again past Keep, or past the window, has its effect again (TestBound). A stream
-//     that no longer has a message, such as a work queue after the ack, forgets its id
-//     at a restart, inside the window too (TestPublisher).
+//     again past Keep, or past the window, has its effect again (TestBound,
+//     TestBoundKV). A stream that no longer has a message, such as a work queue after
+//     the ack, forgets its id at a restart, inside the window too (TestPublisher).
 //   - Not promised: content is not compared, what comes second under an id is dropped;
 //     what the network held back past the window is stored again (TestPublisher). Nor is
 //     order: each message is by itself (TestOrder).

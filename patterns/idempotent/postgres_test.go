@@ -12,6 +12,7 @@ import (
 
 // The same words do for PostgreSQL, where those that come second wait for the first.
 func TestPostgres(t *testing.T) {
+	t.Parallel()
 	for _, run := range []func(t *testing.T, s *natstest.Server, w world){
 		func(t *testing.T, s *natstest.Server, w world) { atOnce(t, s, w, inTx) },
 		func(t *testing.T, s *natstest.Server, w world) {

@@ -19,7 +19,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/queueing"
 )
 
-var histories = flag.Uint64("histories", 10, "fault histories to go through")
+var histories = flag.Uint64("histories", 6, "fault histories to go through")
 
 // process is a worker as the sweep lets it live and die: work calls handle for the
 // jobs of "mail" until ctx ends.

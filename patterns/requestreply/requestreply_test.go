@@ -40,9 +40,13 @@ func prices(ctx context.Context, q quote) (price, error) {
 		panic("index out of range")
 	case q.SKU == "huge":
 		return price{}, nil
-	case strings.HasPrefix(q.SKU, "slow-"):
+	case strings.HasPrefix(q.SKU, "slow-"), strings.HasPrefix(q.SKU, "slowish-"):
+		takes := time.Second
+		if q.SKU[4] != '-' { // on the real clock
+			takes = 400 * time.Millisecond
+		}
 		select {
-		case <-time.After(time.Second):
+		case <-time.After(takes):
 			return price{len(q.SKU)}, nil
 		case <-ctx.Done():
 			return price{}, ctx.Err()

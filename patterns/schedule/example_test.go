@@ -29,7 +29,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	soon := time.Now().Add(500 * time.Millisecond)
+	soon := time.Now().Add(200 * time.Millisecond)
 	for _, id := range []string{"tea", "coffee"} {
 		if err := c.At(ctx, id, soon, &nats.Msg{Data: []byte("it is time for " + id)}); err != nil {
 			log.Fatal(err)

@@ -18,7 +18,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/streaming"
 )
 
-var histories = flag.Uint64("histories", 16, "seeded histories of each sweep")
+var histories = flag.Uint64("histories", 8, "seeded histories of each sweep")
 
 // process is one life of a processor, until ctx ends or it is fenced.
 type process func(ctx context.Context, js jetstream.JetStream) error
