@@ -11,7 +11,7 @@ import (
 var lastPort = struct {
 	sync.Mutex
 	n int
-}{n: os.Getpid() % 10000}
+}{n: os.Getpid() * 151 % 15000} // tests of packages run side by side, in processes with numbers close together
 
 // FreePort returns a port below those that outgoing connections are given: a port
 // got from :0 can be gone by the time a server opens it, and a cluster then waits
