@@ -31,6 +31,20 @@ func TestCanaryPooledTimers(t *testing.T) {
 	}
 }
 
+// A bubble waits for those outside who will put a timer back.
+func TestCanaryTimerOnItsWay(t *testing.T) {
+	nc, flushed := natstest.Start(t).ConnectLag("test", 30*time.Millisecond), make(chan error)
+	go func() { flushed <- nc.Flush() }()
+	defer func() { require.NoError(t, <-flushed) }()
+	time.Sleep(10 * time.Millisecond) // until it waits
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		nc := s.ConnectLag("test", time.Millisecond)
+		for range 2000 {
+			require.NoError(t, nc.Flush()) // on a timer from outside, the clock would stand still
+		}
+	})
+}
+
 // A bubble ends though the server keeps a process-wide clock for JetStream.
 func TestCanaryServerClock(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
