@@ -14,7 +14,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,14 +46,12 @@ type Server struct {
 // the test ends.
 func Start(tb testing.TB) *Server {
 	tb.Helper()
-	realTime.Store(true)
 	return start(tb, server.Options{DontListen: true})
 }
 
 // Listen is Start with a listener on a free port of 127.0.0.1.
 func Listen(tb testing.TB) *Server {
 	tb.Helper()
-	realTime.Store(true)
 	return start(tb, server.Options{Port: server.RANDOM_PORT})
 }
 
@@ -73,9 +70,7 @@ func start(tb testing.TB, opts server.Options) *Server {
 // every goroutine in it waits. It excludes t.Parallel, and t.Run inside.
 func Bubble(t *testing.T, f func(t *testing.T, s *Server)) {
 	t.Helper()
-	if realTime.Swap(false) {
-		await()
-	}
+	await()
 	emptyPool()
 	defer emptyPool()
 	stuck := time.AfterFunc(time.Minute, func() {
@@ -90,16 +85,12 @@ func Bubble(t *testing.T, f func(t *testing.T, s *Server)) {
 }
 
 // nats.go pools timers, and a timer may cross neither into a bubble nor out of it.
-// Two collections would empty the pool too, and take a tenth of all tests' time.
+// Two collections would empty the pool too, and take a fifth of some tests' CPU.
 func emptyPool() { timers.p = sync.Pool{} }
-
-// realTime is whether a server has run outside of bubbles since the last one.
-var realTime atomic.Bool
 
 // await waits until nobody outside of bubbles holds a timer of the pool that he could
 // still put back: connections of the last test may be on their way out.
 func await() {
-	stacks := make([]byte, 4<<20)
 	for range 1000 {
 		now := stacks[:runtime.Stack(stacks, true)]
 		if !slices.ContainsFunc([]string{".FlushTimeout(", ".newRequest(", ").NextMsg("}, func(holder string) bool {
@@ -110,6 +101,8 @@ func await() {
 		time.Sleep(time.Millisecond)
 	}
 }
+
+var stacks = make([]byte, 1<<20) // for await, before every bubble
 
 //go:linkname timers github.com/nats-io/nats%2ego.globalTimerPool
 var timers struct{ p sync.Pool }

@@ -7,6 +7,7 @@ import (
 	_ "github.com/nats-io/nats-server/v2/server"
 )
 
+// A cluster whose leader has died waits 4 to 9s until it elects another. The
 // server's own tests shorten that, and so do these: what happens is the same.
 
 //go:linkname hbInterval github.com/nats-io/nats-server/v2/server.hbInterval

@@ -76,7 +76,6 @@ func newCluster(tb testing.TB, name string, routes []int, also func(i int, o *se
 // 9s before they vote again: it is quicker to begin anew.
 func boot(tb testing.TB, prepare func() []*Cluster) []*Cluster {
 	tb.Helper()
-	realTime.Store(true)
 	var err error
 	for _, patience := range []time.Duration{2 * time.Second, 2 * time.Second, 4 * time.Second, 20 * time.Second, 20 * time.Second} {
 		var all []*tap.Server
@@ -223,7 +222,6 @@ func NewHub(tb testing.TB, also ...func(*server.Options)) *Hub {
 	for _, f := range also {
 		f(&o)
 	}
-	realTime.Store(true)
 	return &Hub{start(tb, o), port}
 }
 

@@ -128,7 +128,9 @@ func history(t *testing.T, seed uint64, f form, again bool) (amiss []string) {
 					s.Stop()
 					time.Sleep(time.Duration(chance.IntN(2000)) * time.Millisecond)
 					require.NoError(t, s.Start())
-					s.Line(worker).Up()
+					if worker != "" {
+						s.Line(worker).Up()
+					}
 				}
 			}
 		}

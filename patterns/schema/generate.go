@@ -46,7 +46,11 @@ func generate(t reflect.Type) (v version, err error) {
 			v.any = v.any || t.Kind() == reflect.Interface || t.Kind() == reflect.Map && t.Elem().Kind() == reflect.Interface
 			return bounds(t)
 		}
-		if v.schema, _ = json.MarshalIndent(r.ReflectFromType(t), "", "  "); err != nil {
+		reflected := r.ReflectFromType(t)
+		if err != nil { // the Mapper's
+			return v, err
+		}
+		if v.schema, err = json.MarshalIndent(reflected, "", "  "); err != nil {
 			return v, err
 		}
 		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(v.schema))
