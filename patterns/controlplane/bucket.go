@@ -57,25 +57,3 @@ func bucket(ctx context.Context, js jetstream.JetStream, cfg Config) (jetstream.
 	}
 	return kv, nil
 }
-
-// ask makes a management call. Its answer can be lost while a cluster elects a
-// leader, and nats.go would then wait for as long as ctx lasts: so each try has
-// 2s, and all of them 10s.
-func ask[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	for {
-		try, done := context.WithTimeout(ctx, 2*time.Second)
-		v, err := call(try)
-		done()
-		var api *jetstream.APIError
-		unsettled := errors.As(err, &api) && api.ErrorCode == 10008 // no meta leader yet
-		if ctx.Err() != nil || !unsettled && !errors.Is(err, context.DeadlineExceeded) {
-			return v, err
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-}

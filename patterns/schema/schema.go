@@ -78,15 +78,3 @@ func (c Config) normal() (Config, error) {
 	}
 	return c, nil
 }
-
-// checkID is the same in every pattern, as each stands alone.
-func checkID(id string) error {
-	ok := len(id) > 0 && len(id) <= 64
-	for _, c := range []byte(id) {
-		ok = ok && ('a' <= c && c <= 'z' || '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || c == '-' || c == '_')
-	}
-	if !ok {
-		return fmt.Errorf("%w: %.80q; use 1 to 64 of A-Z a-z 0-9 _ -", ErrID, id)
-	}
-	return nil
-}

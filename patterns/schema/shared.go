@@ -1,17 +1,27 @@
-package deadletter
+// Code generated from internal/shared by stamp; DO NOT EDIT.
+
+package schema
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/nats-io/nats.go/jetstream"
 	"reflect"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 )
 
-// This file is the same in every pattern that has streams of its own: what is
-// missing is created, what exists is compared and never changed.
+// checkID refuses what cannot be one token of a subject.
+func checkID(id string) error {
+	ok := len(id) > 0 && len(id) <= 64
+	for _, c := range []byte(id) {
+		ok = ok && ('a' <= c && c <= 'z' || '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || c == '-' || c == '_')
+	}
+	if !ok {
+		return fmt.Errorf("%w: %.80q; use 1 to 64 of A-Z a-z 0-9 _ -", ErrID, id)
+	}
+	return nil
+}
 
 // need is a field of an existing stream or consumer that must be as wanted.
 type need struct {

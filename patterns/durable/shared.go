@@ -1,17 +1,27 @@
-package schema
+// Code generated from internal/shared by stamp; DO NOT EDIT.
+
+package durable
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/nats-io/nats.go/jetstream"
 	"reflect"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 )
 
-// This file is the same in every pattern that has streams of its own: what is
-// missing is created, what exists is compared and never changed.
+// checkID refuses what cannot be one token of a subject.
+func checkID(id string) error {
+	ok := len(id) > 0 && len(id) <= 64
+	for _, c := range []byte(id) {
+		ok = ok && ('a' <= c && c <= 'z' || '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || c == '-' || c == '_')
+	}
+	if !ok {
+		return fmt.Errorf("%w: %.80q; use 1 to 64 of A-Z a-z 0-9 _ -", ErrID, id)
+	}
+	return nil
+}
 
 // need is a field of an existing stream or consumer that must be as wanted.
 type need struct {
@@ -64,4 +74,20 @@ func ask[T any](ctx context.Context, call func(context.Context) (T, error)) (T, 
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+func ensureConsumer(ctx context.Context, s jetstream.Stream, want jetstream.ConsumerConfig, bind bool,
+	needs func(have jetstream.ConsumerConfig) []need) (jetstream.Consumer, error) {
+	find := func(ctx context.Context) (jetstream.Consumer, error) { return s.Consumer(ctx, want.Durable) }
+	c, err := ask(ctx, find)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) && !bind {
+		c, err = ask(ctx, func(ctx context.Context) (jetstream.Consumer, error) { return s.CreateConsumer(ctx, want) })
+		if errors.Is(err, jetstream.ErrConsumerExists) {
+			c, err = ask(ctx, find)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("consumer %s: %w", want.Durable, err)
+	}
+	return c, compare("consumer "+want.Durable, needs(c.CachedInfo().Config))
 }
