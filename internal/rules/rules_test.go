@@ -3,14 +3,11 @@ package rules
 
 import (
 	"bytes"
-	"encoding/json"
 	"go/ast"
 	"go/doc"
 	"go/parser"
 	"go/token"
-	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -18,19 +15,21 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/natspatterns/catalog/internal/weave"
 )
 
 const (
 	root    = "../.."
 	module  = "github.com/natspatterns/catalog"
 	maxFile = 220 // lines of a file that a workshop can read in one go
+
+	maxShared = 250 // lines of a generated shared.go
 )
 
 var update = os.Getenv("UPDATE_GOLDEN") != ""
 
-var headings = []string{"Intent", "Forces", "On NATS", "Guarantees", "When not to use it", "Related patterns", "Also known as"}
+var headings = []string{"Intent", "Forces", "On NATS", "Guarantees", "Limits", "When not to use it", "Related patterns", "Also known as", "Kind"}
+
+var kinds = []string{"Messaging", "Delivery", "State", "Streams", "Operations", "Borders"}
 
 // What a pattern may import beside the standard library and the nats.go module.
 var imports = map[string][]string{
@@ -90,8 +89,12 @@ func checkFile(t *testing.T, name, file string) {
 	require.NoError(t, err)
 	f, err := parser.ParseFile(token.NewFileSet(), file, src, parser.ParseComments)
 	require.NoError(t, err)
-	if n := bytes.Count(src, []byte("\n")); n > maxFile {
-		t.Errorf("%s: %d lines, at most %d", file, n, maxFile)
+	most := maxFile
+	if filepath.Base(file) == "shared.go" {
+		most = maxShared
+	}
+	if n := bytes.Count(src, []byte("\n")); n > most {
+		t.Errorf("%s: %d lines, at most %d", file, n, most)
 	}
 	if isDoc := filepath.Base(file) == "doc.go"; isDoc != (f.Doc != nil) {
 		t.Errorf("%s: the package doc belongs in doc.go, only and always", file)
@@ -130,6 +133,7 @@ func checkFile(t *testing.T, name, file string) {
 var (
 	testName = regexp.MustCompile(`\b((?:Test|Example|Fuzz|Benchmark)[A-Z]\w*)((?:/[\w>=,'.-]+)*)`)
 	bullet   = regexp.MustCompile(`(?m)^  - `)
+	subject  = regexp.MustCompile(`^[A-Z][a-z]+( [a-z]+){0,3}: `)
 )
 
 // Every guarantee names the tests that prove it, and they exist.
@@ -152,12 +156,21 @@ func checkDoc(t *testing.T, name, file, text string) {
 			tests += string(src)
 		}
 	}
+	if !slices.Contains(kinds, strings.TrimSpace(sections["Kind"])) {
+		t.Errorf("%s: Kind is %q, want one of %q", file, sections["Kind"], kinds)
+	}
+	if !strings.HasPrefix(text, "Package "+name+" ") {
+		t.Errorf("%s: begin with \"Package %s\" and a verb", file, name)
+	}
 	bullets := bullet.Split(sections["Guarantees"], -1)[1:]
 	if len(bullets) == 0 {
 		t.Errorf("%s: no guarantees", file)
 	}
 	for _, b := range bullets {
 		b = strings.Join(strings.Fields(b), " ")
+		if !subject.MatchString(b) {
+			t.Errorf("%s: begin the guarantee with what it is about, such as Loss: or Order: %q", file, b)
+		}
 		named := testName.FindAllStringSubmatch(b, -1)
 		if named == nil {
 			t.Errorf("%s: no test is named that proves %q", file, b)
@@ -173,71 +186,6 @@ func checkDoc(t *testing.T, name, file, text string) {
 			}
 		}
 	}
-}
-
-// What patterns copy on purpose, because each stands alone, stays the same.
-func TestCopies(t *testing.T) {
-	seen := map[string]string{}
-	same := func(what, pattern, text string) {
-		if text = strings.ReplaceAll(text, pattern+":", "NAME:"); seen[what] == "" {
-			seen[what] = text
-		} else if text != seen[what] {
-			t.Errorf("patterns/%s: its copy of %s differs from the others'", pattern, what)
-		}
-	}
-	for _, name := range patterns(t) {
-		fsys := os.DirFS(filepath.Join(root, "patterns", name))
-		if check, err := weave.Quote(fsys, name+".go", "checkID"); err == nil {
-			same("checkID", name, check)
-		}
-		for _, file := range []string{"ensure.go", "bucket.go", "streams.go"} {
-			if ask, err := weave.Quote(fsys, file, "ask"); err == nil {
-				same("ask", name, ask)
-			}
-		}
-		for _, file := range []string{"append.go", "send.go"} {
-			if request, err := weave.Quote(fsys, file, "request"); err == nil {
-				same("request", name, request)
-			}
-		}
-		for _, file := range []string{"ensure.go", "ensureconsumer.go"} {
-			if ensure, err := fs.ReadFile(fsys, file); err == nil {
-				_, body, _ := strings.Cut(string(ensure), "\n")
-				same(file, name, body)
-			}
-		}
-	}
-	require.Contains(t, seen, "checkID")
-}
-
-// The patterns, copied into another module, compile without a network, and without
-// this one. The copy is an overlay of a directory that is always the same, so that
-// the go command knows again what it has compiled.
-func TestCopyOut(t *testing.T) {
-	src, err := os.ReadFile(filepath.Join(root, "go.mod"))
-	require.NoError(t, err)
-	mod := filepath.Join(t.TempDir(), "go.mod")
-	require.NoError(t, os.WriteFile(mod, bytes.Replace(src, []byte("module "+module), []byte("module example.com/yours"), 1), 0o666))
-	here, err := filepath.Abs(root)
-	require.NoError(t, err)
-	yours := filepath.Join(os.TempDir(), "natspatterns-copied-out")
-	require.NoError(t, os.MkdirAll(yours, 0o777))
-	copied := map[string]string{filepath.Join(yours, "go.mod"): mod, filepath.Join(yours, "go.sum"): filepath.Join(here, "go.sum")}
-	for _, name := range patterns(t) {
-		for _, file := range goFiles(t, name) {
-			if !strings.HasSuffix(file, "_test.go") {
-				copied[filepath.Join(yours, name, filepath.Base(file))] = filepath.Join(here, "patterns", name, filepath.Base(file))
-			}
-		}
-	}
-	overlay, err := json.Marshal(map[string]any{"Replace": copied})
-	require.NoError(t, err)
-	list := filepath.Join(t.TempDir(), "overlay.json")
-	require.NoError(t, os.WriteFile(list, overlay, 0o666))
-	cmd := exec.Command("go", "build", "-mod=readonly", "-overlay", list, "./...")
-	cmd.Dir, cmd.Env = yours, append(os.Environ(), "GOFLAGS=", "GOPROXY=off", "GOWORK=off")
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s", out)
 }
 
 // The demo of a directory carries its name, and is held to its recording.

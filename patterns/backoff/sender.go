@@ -87,7 +87,7 @@ func (s *Sender) take(ctx context.Context) error {
 	if left > 0 {
 		return nil
 	}
-	info, err := ask(ctx, func(ctx context.Context) (*jetstream.StreamInfo, error) {
+	info, err := callAPI(ctx, func(ctx context.Context) (*jetstream.StreamInfo, error) {
 		return s.stream.Info(ctx, jetstream.WithSubjectFilter(subject(s.queue, "failed", "*"))) // not the consumer's, which may lag
 	})
 	if err != nil {

@@ -47,22 +47,11 @@ func ensure(ctx context.Context, js jetstream.JetStream, queue string, cfg Confi
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := ensureStream(ctx, js, want, cfg.Bind, func(have jetstream.StreamConfig) []need {
-		return []need{
-			{"Subjects", want.Subjects, have.Subjects}, {"Retention", want.Retention, have.Retention}, {"Duplicates", want.Duplicates, have.Duplicates},
-			{"MaxMsgsPerSubject", want.MaxMsgsPerSubject, have.MaxMsgsPerSubject}, {"AllowMsgSchedules", want.AllowMsgSchedules, have.AllowMsgSchedules},
-		}
-	})
+	s, err := ensureStream(ctx, js, want, cfg.Bind)
 	if err != nil {
 		return nil, nil, err
 	}
-	c, err := ensureConsumer(ctx, s, workers, cfg.Bind, func(have jetstream.ConsumerConfig) []need {
-		return []need{
-			{"FilterSubject", workers.FilterSubject, have.FilterSubject}, {"AckPolicy", workers.AckPolicy, have.AckPolicy}, {"AckWait", workers.AckWait, have.AckWait},
-			{"MaxDeliver", workers.MaxDeliver, have.MaxDeliver}, {"MaxAckPending", workers.MaxAckPending, have.MaxAckPending},
-			{"BackOff", workers.BackOff, have.BackOff},
-		}
-	})
+	c, err := ensureConsumer(ctx, s, workers, cfg.Bind)
 	return s, c, err
 }
 
@@ -77,9 +66,9 @@ func Provision(ctx context.Context, js jetstream.JetStream, queue string, cfg Co
 	if err != nil {
 		return err
 	}
-	_, err = ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.CreateOrUpdateStream(ctx, want) })
+	_, err = callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.CreateOrUpdateStream(ctx, want) })
 	if err == nil {
-		_, err = ask(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
+		_, err = callAPI(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
 			return js.CreateOrUpdateConsumer(ctx, want.Name, workers)
 		})
 	}

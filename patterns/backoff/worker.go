@@ -132,7 +132,7 @@ func (w *Worker) take(ctx context.Context, n int) error {
 	if errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, jetstream.ErrConsumerDeleted) {
 		return err
 	}
-	_, gone := ask(ctx, w.cons.Info)
+	_, gone := callAPI(ctx, w.cons.Info)
 	if errors.Is(gone, jetstream.ErrConsumerNotFound) || errors.Is(gone, jetstream.ErrStreamNotFound) || errors.Is(gone, nats.ErrConnectionClosed) {
 		return gone
 	}

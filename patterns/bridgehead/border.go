@@ -84,7 +84,7 @@ func Read(ctx context.Context, js jetstream.JetStream, t Treaty) (Link, error) {
 	if err != nil {
 		return Link{}, err
 	}
-	s, err := ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, "IN_"+t.Name) })
+	s, err := callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, "IN_"+t.Name) })
 	if err != nil {
 		return Link{}, fmt.Errorf("bridgehead: stream IN_%s: %w", t.Name, err)
 	}

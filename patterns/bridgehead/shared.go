@@ -1,4 +1,4 @@
-// Code generated from internal/shared by stamp; DO NOT EDIT.
+// Code generated from internal/shared by make stamp; DO NOT EDIT.
 
 package bridgehead
 
@@ -6,11 +6,44 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/nats-io/nats.go/jetstream"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
-// checkID refuses what cannot be one token of a subject.
+// codeNoLeader is JSClusterNotAvailErr: the cluster has no meta leader yet.
+const codeNoLeader jetstream.ErrorCode = 10008
+
+// callAPI makes a management call. The reply can be lost while a cluster elects a
+// leader, and nats.go would wait for it until ctx ends. So an attempt takes at
+// most 2 s, and all attempts together at most 10 s.
+func callAPI[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for {
+		attempt, done := context.WithTimeout(ctx, 2*time.Second)
+		v, err := call(attempt)
+		done()
+		if ctx.Err() != nil || apiCode(err) != codeNoLeader && !errors.Is(err, context.DeadlineExceeded) {
+			return v, err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// apiCode returns the JetStream error code in err, or 0.
+func apiCode(err error) jetstream.ErrorCode {
+	var api *jetstream.APIError
+	if !errors.As(err, &api) {
+		return 0
+	}
+	return api.ErrorCode
+}
+
+// checkID refuses an ID that cannot be one token of a subject.
 func checkID(id string) error {
 	ok := len(id) > 0 && len(id) <= 64
 	for _, c := range []byte(id) {
@@ -20,26 +53,4 @@ func checkID(id string) error {
 		return fmt.Errorf("%w: %.80q; use 1 to 64 of A-Z a-z 0-9 _ -", ErrID, id)
 	}
 	return nil
-}
-
-// ask makes a management call. Its answer can be lost while a cluster elects a
-// leader, and nats.go would then wait for as long as ctx lasts: so each try has
-// 2s, and all of them 10s.
-func ask[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	for {
-		try, done := context.WithTimeout(ctx, 2*time.Second)
-		v, err := call(try)
-		done()
-		var api *jetstream.APIError
-		unsettled := errors.As(err, &api) && api.ErrorCode == 10008 // no meta leader yet
-		if ctx.Err() != nil || !unsettled && !errors.Is(err, context.DeadlineExceeded) {
-			return v, err
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
 }

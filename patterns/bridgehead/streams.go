@@ -86,7 +86,7 @@ func ProvisionImport(ctx context.Context, js jetstream.JetStream, t Treaty, cfg 
 }
 
 func provision(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) error {
-	_, err := ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.CreateOrUpdateStream(ctx, want) })
+	_, err := callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.CreateOrUpdateStream(ctx, want) })
 	if err != nil {
 		return fmt.Errorf("bridgehead: provision %s: %w", want.Name, err)
 	}
@@ -97,11 +97,11 @@ func provision(ctx context.Context, js jetstream.JetStream, want jetstream.Strea
 // changed.
 func ensure(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig, bind bool) (jetstream.Stream, error) {
 	find := func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, want.Name) }
-	s, err := ask(ctx, find)
+	s, err := callAPI(ctx, find)
 	if errors.Is(err, jetstream.ErrStreamNotFound) && !bind {
-		s, err = ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.CreateStream(ctx, want) })
+		s, err = callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.CreateStream(ctx, want) })
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // someone else was quicker
-			s, err = ask(ctx, find)
+			s, err = callAPI(ctx, find)
 		}
 	}
 	if err != nil {

@@ -26,7 +26,7 @@ func Provision(ctx context.Context, js jetstream.JetStream, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	_, err = ask(ctx, func(ctx context.Context) (jetstream.KeyValue, error) { return js.CreateOrUpdateKeyValue(ctx, want) })
+	_, err = callAPI(ctx, func(ctx context.Context) (jetstream.KeyValue, error) { return js.CreateOrUpdateKeyValue(ctx, want) })
 	if err != nil {
 		return fmt.Errorf("controlplane: provision bucket %s: %w", want.Bucket, err)
 	}
@@ -37,18 +37,18 @@ func Provision(ctx context.Context, js jetstream.JetStream, cfg Config) error {
 // changed.
 func bucket(ctx context.Context, js jetstream.JetStream, cfg Config) (jetstream.KeyValue, error) {
 	find := func(ctx context.Context) (jetstream.KeyValue, error) { return js.KeyValue(ctx, cfg.Bucket) }
-	kv, err := ask(ctx, find)
+	kv, err := callAPI(ctx, find)
 	if errors.Is(err, jetstream.ErrBucketNotFound) && !cfg.Bind {
 		want, _ := Bucket(cfg) // cfg is normal already
-		kv, err = ask(ctx, func(ctx context.Context) (jetstream.KeyValue, error) { return js.CreateKeyValue(ctx, want) })
+		kv, err = callAPI(ctx, func(ctx context.Context) (jetstream.KeyValue, error) { return js.CreateKeyValue(ctx, want) })
 		if errors.Is(err, jetstream.ErrBucketExists) { // someone else was quicker
-			kv, err = ask(ctx, find)
+			kv, err = callAPI(ctx, find)
 		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("controlplane: bucket %s: %w", cfg.Bucket, err)
 	}
-	status, err := ask(ctx, kv.Status)
+	status, err := callAPI(ctx, kv.Status)
 	if err == nil && status.LimitMarkerTTL() == 0 {
 		err = fmt.Errorf("%w: its LimitMarkerTTL is 0, so no lease would ever end; Provision changes that", ErrMismatch)
 	}

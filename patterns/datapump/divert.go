@@ -48,7 +48,7 @@ func (p *Pump) divert(ctx context.Context, it *item) error {
 // divertedAfter returns what was diverted and may not have been applied since. It
 // costs a look at all that this pump has diverted, once each time it begins.
 func (p *Pump) divertedAfter(ctx context.Context, at uint64) (map[uint64]bool, error) {
-	info, err := ask(ctx, func(ctx context.Context) (*jetstream.StreamInfo, error) {
+	info, err := callAPI(ctx, func(ctx context.Context) (*jetstream.StreamInfo, error) {
 		s, err := p.js.Stream(ctx, strings.ToUpper(p.name)+"_DIVERTED")
 		if err != nil {
 			return nil, err

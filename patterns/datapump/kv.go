@@ -26,16 +26,18 @@ func Bucket(ctx context.Context, js jetstream.JetStream, kv jetstream.KeyValue, 
 	if err := schema.check(); err != nil {
 		return nil, err
 	}
-	s, err := ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, "KV_"+kv.Bucket()) })
+	s, err := callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, "KV_"+kv.Bucket()) })
 	if err == nil {
-		err = compare("bucket "+kv.Bucket(), []need{{"AllowAtomicPublish", true, s.CachedInfo().Config.AllowAtomicPublish}})
+		needed := s.CachedInfo().Config
+		needed.AllowAtomicPublish = true
+		err = compare("bucket "+kv.Bucket(), s.CachedInfo().Config, needed)
 	}
 	return &bucket{js, kv, s, schema}, edge(err, "bucket "+kv.Bucket())
 }
 
 // ProvisionBucket allows atomic batches on a bucket that exists.
 func ProvisionBucket(ctx context.Context, js jetstream.JetStream, kv jetstream.KeyValue) error {
-	_, err := ask(ctx, func(ctx context.Context) (jetstream.Stream, error) {
+	_, err := callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) {
 		s, err := js.Stream(ctx, "KV_"+kv.Bucket())
 		if err != nil {
 			return nil, err

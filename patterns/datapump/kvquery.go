@@ -18,7 +18,7 @@ func (b *bucket) Query(ctx context.Context, st Statement, args []any) iter.Seq2[
 			prefix += "." + token(a)
 		}
 		filters := []string{prefix, prefix + ".>"}
-		cons, err := ask(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
+		cons, err := callAPI(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
 			return b.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
 				FilterSubjects: filters, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
 				AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true,
@@ -54,7 +54,7 @@ func (b *bucket) Query(ctx context.Context, st Statement, args []any) iter.Seq2[
 				seen[m.Subject()] = true
 			}
 			if err = errors.Join(batch.Error(), ctx.Err()); err == nil {
-				info, err = ask(ctx, cons.Info)
+				info, err = callAPI(ctx, cons.Info)
 			}
 			if err == nil && (info.Delivered.Consumer != got || got == before && info.NumPending > 0) {
 				err = errors.New("rows were lost on the way from the bucket")
@@ -69,7 +69,7 @@ func (b *bucket) Query(ctx context.Context, st Statement, args []any) iter.Seq2[
 // last returns the sequence of the last message on any of the subjects.
 func (b *bucket) last(ctx context.Context, subjects []string) (last uint64, err error) {
 	for _, subject := range subjects {
-		m, err := ask(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		m, err := callAPI(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 			return b.stream.GetLastMsgForSubject(ctx, subject)
 		})
 		switch {

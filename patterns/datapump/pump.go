@@ -188,14 +188,14 @@ func (p *Pump) open(ctx context.Context) (jetstream.Consumer, map[uint64]bool, e
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return p.js.Stream(ctx, strings.ToUpper(p.name)) })
+	s, err := callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return p.js.Stream(ctx, strings.ToUpper(p.name)) })
 	if err != nil {
 		return nil, nil, err
 	}
 	if last := s.CachedInfo().State.LastSeq; last < at {
 		return nil, nil, fmt.Errorf("%w: at %d of %d; if the stream was replaced, forget the pump's row in the store", ErrAhead, at, last)
 	}
-	cons, err := ask(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
+	cons, err := callAPI(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
 		return s.CreateConsumer(ctx, jetstream.ConsumerConfig{
 			DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: at + 1, AckPolicy: jetstream.AckNonePolicy,
 			MemoryStorage: true, Replicas: 1, InactiveThreshold: 30 * time.Second,

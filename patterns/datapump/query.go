@@ -30,7 +30,7 @@ const silence = 5 * beat
 func Query[T any](ctx context.Context, nc *nats.Conn, name, statement string, args any) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		r := &result{nc: nc}
-		err := r.ask(ctx, name, statement, args)
+		err := r.callAPI(ctx, name, statement, args)
 		defer r.close()
 		for err == nil && !r.ended {
 			var data []byte
@@ -69,7 +69,7 @@ type result struct {
 	ended        bool
 }
 
-func (r *result) ask(ctx context.Context, name, statement string, args any) error {
+func (r *result) callAPI(ctx context.Context, name, statement string, args any) error {
 	if err := errors.Join(checkID(name), checkID(statement), ctx.Err()); err != nil {
 		return err
 	}

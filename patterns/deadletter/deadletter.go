@@ -94,10 +94,7 @@ func NewChannel(ctx context.Context, js jetstream.JetStream, name string, cfg Co
 		return nil, err
 	}
 	cfg, _ = cfg.normal()
-	dead, err := ensureStream(ctx, js, want, cfg.Bind, func(have jetstream.StreamConfig) []need {
-		return []need{{"Subjects", want.Subjects, have.Subjects}, {"Retention", want.Retention, have.Retention},
-			{"MaxMsgsPerSubject", want.MaxMsgsPerSubject, have.MaxMsgsPerSubject}, {"MaxAge", want.MaxAge, have.MaxAge}}
-	})
+	dead, err := ensureStream(ctx, js, want, cfg.Bind)
 	if err != nil {
 		return nil, fmt.Errorf("deadletter: channel %s: %w", name, err)
 	}
@@ -112,7 +109,7 @@ func Provision(ctx context.Context, js jetstream.JetStream, name string, cfg Con
 		return err
 	}
 	update := func(want jetstream.StreamConfig) error {
-		_, err := ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.CreateOrUpdateStream(ctx, want) })
+		_, err := callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.CreateOrUpdateStream(ctx, want) })
 		if err != nil {
 			return fmt.Errorf("deadletter: provision %s: %w", want.Name, err)
 		}
@@ -127,7 +124,7 @@ func Provision(ctx context.Context, js jetstream.JetStream, name string, cfg Con
 		if err = update(advisories); err != nil {
 			break
 		}
-		_, err = ask(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
+		_, err = callAPI(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
 			return js.CreateOrUpdateConsumer(ctx, advisories.Name, keeper)
 		})
 		if err != nil {

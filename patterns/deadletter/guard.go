@@ -30,8 +30,9 @@ func (c *Channel) Guard(ctx context.Context, cons jetstream.Consumer, handle Han
 	if err := errors.Join(checkID(info.Stream), checkID(info.Name)); err != nil {
 		return nil, err
 	}
-	have := info.Config
-	if err := compare("consumer "+me, []need{{"AckPolicy", jetstream.AckExplicitPolicy, have.AckPolicy}, {"MaxDeliver", -1, have.MaxDeliver}}); err != nil {
+	needed := info.Config
+	needed.AckPolicy, needed.MaxDeliver = jetstream.AckExplicitPolicy, -1
+	if err := compare("consumer "+me, info.Config, needed); err != nil {
 		return nil, fmt.Errorf("%w; or use a Keeper", err)
 	}
 	return func(msg jetstream.Msg) {

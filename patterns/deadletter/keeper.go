@@ -54,15 +54,11 @@ func NewKeeper(ctx context.Context, js jetstream.JetStream, name, stream string,
 	if err != nil {
 		return nil, err
 	}
-	s, err := ensureStream(ctx, js, want, cfg.Bind, func(have jetstream.StreamConfig) []need {
-		return []need{{"Subjects", want.Subjects, have.Subjects}, {"Retention", want.Retention, have.Retention}}
-	})
+	s, err := ensureStream(ctx, js, want, cfg.Bind)
 	if err != nil {
 		return nil, fmt.Errorf("deadletter: keeper of %s: %w", stream, err)
 	}
-	cons, err := ensureConsumer(ctx, s, keeper, cfg.Bind, func(have jetstream.ConsumerConfig) []need {
-		return []need{{"AckPolicy", keeper.AckPolicy, have.AckPolicy}, {"MaxDeliver", keeper.MaxDeliver, have.MaxDeliver}}
-	})
+	cons, err := ensureConsumer(ctx, s, keeper, cfg.Bind)
 	if err != nil {
 		return nil, fmt.Errorf("deadletter: keeper of %s: %w", stream, err)
 	}
@@ -83,7 +79,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 			continue
 		}
 		k.ch.cfg.Log.Warn("deadletter: the keeper will try again", "stream", k.stream, "err", err)
-		_, gone := ask(ctx, k.cons.Info)
+		_, gone := callAPI(ctx, k.cons.Info)
 		if errors.Is(gone, jetstream.ErrConsumerNotFound) || errors.Is(gone, jetstream.ErrStreamNotFound) || k.ch.js.Conn().IsClosed() {
 			return fmt.Errorf("deadletter: keeper of %s: %w", k.stream, errors.Join(err, gone))
 		}
@@ -139,10 +135,10 @@ func (k *Keeper) keep(ctx context.Context, msg jetstream.Msg) error {
 	if strings.Contains(msg.Subject(), ".MSG_TERMINATED.") {
 		l.Reason, l.Error = Terminated, a.Reason
 	}
-	s, err := ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return k.ch.js.Stream(ctx, k.stream) })
+	s, err := callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return k.ch.js.Stream(ctx, k.stream) })
 	var raw *jetstream.RawStreamMsg
 	if err == nil {
-		raw, err = ask(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) { return s.GetMsg(ctx, a.Seq) })
+		raw, err = callAPI(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) { return s.GetMsg(ctx, a.Seq) })
 	}
 	if errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) || err == nil && raw.Time.After(a.Time) {
 		l.Gone = true
@@ -163,7 +159,7 @@ func (k *Keeper) move(ctx context.Context, s jetstream.Stream, consumer string, 
 	if err := k.ch.store(ctx, subject, subject, l); err != nil || s.CachedInfo().Config.Retention != jetstream.WorkQueuePolicy {
 		return err
 	}
-	_, err := ask(ctx, func(ctx context.Context) (any, error) { return nil, s.DeleteMsg(ctx, raw.Sequence) })
+	_, err := callAPI(ctx, func(ctx context.Context) (any, error) { return nil, s.DeleteMsg(ctx, raw.Sequence) })
 	if errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
 		return nil
 	}
@@ -173,7 +169,7 @@ func (k *Keeper) move(ctx context.Context, s jetstream.Stream, consumer string, 
 // reconcile finds in a work queue what no advisory told of: what was delivered when
 // a consumer had nothing in hand, and is still there at the next look.
 func (k *Keeper) reconcile(ctx context.Context) error {
-	s, err := ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return k.ch.js.Stream(ctx, k.stream) })
+	s, err := callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return k.ch.js.Stream(ctx, k.stream) })
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil // it may come again
 	}

@@ -16,7 +16,7 @@ import (
 // settled on the way. After an error it goes on if it can.
 func (c *Channel) All(ctx context.Context) iter.Seq2[Letter, error] {
 	return func(yield func(Letter, error) bool) {
-		info, err := ask(ctx, func(ctx context.Context) (*jetstream.StreamInfo, error) { return c.dead.Info(ctx) })
+		info, err := callAPI(ctx, func(ctx context.Context) (*jetstream.StreamInfo, error) { return c.dead.Info(ctx) })
 		if err != nil {
 			yield(Letter{}, fmt.Errorf("deadletter: list %s: %w", c.name, err))
 			return
@@ -40,7 +40,7 @@ func (c *Channel) All(ctx context.Context) iter.Seq2[Letter, error] {
 func between(ctx context.Context, s jetstream.Stream, subject string, from, to uint64) iter.Seq2[*jetstream.RawStreamMsg, error] {
 	return func(yield func(*jetstream.RawStreamMsg, error) bool) {
 		for seq := max(from, 1); seq <= to; {
-			raw, err := ask(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+			raw, err := callAPI(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 				return s.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(subject))
 			})
 			switch {
@@ -68,7 +68,7 @@ func (c *Channel) Get(ctx context.Context, id string) (Letter, error) {
 	if len(f) != 4 {
 		return Letter{}, fmt.Errorf("%w: %.80q; use the ID of a Letter", ErrID, id)
 	}
-	raw, err := ask(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+	raw, err := callAPI(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 		return c.dead.GetLastMsgForSubject(ctx, c.subject(id))
 	})
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -105,7 +105,7 @@ func (c *Channel) Requeue(ctx context.Context, id string, fix func(msg *nats.Msg
 	}
 	msg.Header = clean(msg.Header) // a fix may know no better
 	if msg.Subject == was {        // and only who gave it up needs it again, if still there
-		_, err := ask(ctx, func(ctx context.Context) (jetstream.Consumer, error) { return c.js.Consumer(ctx, l.Stream, l.Consumer) })
+		_, err := callAPI(ctx, func(ctx context.Context) (jetstream.Consumer, error) { return c.js.Consumer(ctx, l.Stream, l.Consumer) })
 		if err == nil {
 			msg.Header.Set(headerFor, l.Stream+"."+l.Consumer)
 		}

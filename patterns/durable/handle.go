@@ -60,7 +60,7 @@ func (s *Subscriber) confirm(ctx context.Context, msg jetstream.Msg, seq uint64)
 		if err := s.gone(ctx, err); err != nil {
 			return err
 		}
-		if info, err := ask(ctx, s.cons.Info); err == nil && info.Delivered.Stream < seq {
+		if info, err := callAPI(ctx, s.cons.Info); err == nil && info.Delivered.Stream < seq {
 			return nil // Reset has sent it back, and the server answers no ack from before
 		}
 	}
@@ -71,7 +71,7 @@ func (s *Subscriber) gone(ctx context.Context, cause error) error {
 	if errors.Is(cause, nats.ErrConnectionClosed) || errors.Is(cause, jetstream.ErrConnectionClosed) || errors.Is(cause, jetstream.ErrConsumerDeleted) {
 		return cause
 	}
-	_, err := ask(ctx, s.cons.Info)
+	_, err := callAPI(ctx, s.cons.Info)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, nats.ErrConnectionClosed) {
 		return err
 	}

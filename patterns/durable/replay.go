@@ -12,7 +12,7 @@ import (
 // message seq, which is the next that it handles; 0 is the oldest there is. Needs
 // NATS 2.14.
 func (s *Subscriber) Reset(ctx context.Context, seq uint64) error {
-	_, err := ask(ctx, func(ctx context.Context) (*jetstream.ConsumerResetResponse, error) {
+	_, err := callAPI(ctx, func(ctx context.Context) (*jetstream.ConsumerResetResponse, error) {
 		return s.stream.ResetConsumerToSequence(ctx, s.name, max(seq, 1))
 	})
 	s.done.Store(0) // what it did last, it is to do again
@@ -30,7 +30,7 @@ func Replay(ctx context.Context, js jetstream.JetStream, topic string, seq uint6
 		return seq, fmt.Errorf("%w: the handler is nil", ErrConfig)
 	}
 	next = max(seq, 1)
-	s, err := ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, "DURABLE_"+topic) })
+	s, err := callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, "DURABLE_"+topic) })
 	if err == nil {
 		next, err = replay(ctx, s, next, s.CachedInfo().State.LastSeq, handle)
 	}
@@ -43,7 +43,7 @@ func Replay(ctx context.Context, js jetstream.JetStream, topic string, seq uint6
 func replay(ctx context.Context, s jetstream.Stream, next, last uint64, handle Handler) (uint64, error) {
 	subject := jetstream.WithGetMsgSubject(s.CachedInfo().Config.Subjects[0])
 	for next <= last {
-		raw, err := ask(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) { return s.GetMsg(ctx, next, subject) })
+		raw, err := callAPI(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) { return s.GetMsg(ctx, next, subject) })
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			return last + 1, nil // the rest has been removed
 		}

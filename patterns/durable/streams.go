@@ -48,12 +48,7 @@ func openStream(ctx context.Context, js jetstream.JetStream, topic string, cfg C
 	if err != nil {
 		return nil, err
 	}
-	return ensureStream(ctx, js, want, cfg.Bind, func(have jetstream.StreamConfig) []need {
-		return []need{
-			{"Subjects", want.Subjects, have.Subjects}, {"Retention", want.Retention, have.Retention}, {"Discard", want.Discard, have.Discard},
-			{"Duplicates", want.Duplicates, have.Duplicates}, {"MaxAge", want.MaxAge, have.MaxAge}, {"MaxBytes", want.MaxBytes, have.MaxBytes},
-		}
-	})
+	return ensureStream(ctx, js, want, cfg.Bind)
 }
 
 func openConsumer(ctx context.Context, s jetstream.Stream, name string, cfg Config) (jetstream.Consumer, error) {
@@ -61,12 +56,7 @@ func openConsumer(ctx context.Context, s jetstream.Stream, name string, cfg Conf
 	if err != nil {
 		return nil, err
 	}
-	return ensureConsumer(ctx, s, want, cfg.Bind, func(have jetstream.ConsumerConfig) []need {
-		return []need{
-			{"AckPolicy", want.AckPolicy, have.AckPolicy}, {"AckWait", want.AckWait, have.AckWait}, {"MaxDeliver", want.MaxDeliver, have.MaxDeliver},
-			{"MaxAckPending", want.MaxAckPending, have.MaxAckPending}, {"DeliverPolicy", want.DeliverPolicy, have.DeliverPolicy},
-		}
-	})
+	return ensureConsumer(ctx, s, want, cfg.Bind)
 }
 
 // Provision creates the stream of a topic and its subscribers' consumers, or
@@ -76,13 +66,13 @@ func Provision(ctx context.Context, js jetstream.JetStream, topic string, subscr
 	if err != nil {
 		return err
 	}
-	if _, err := ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.CreateOrUpdateStream(ctx, want) }); err != nil {
+	if _, err := callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.CreateOrUpdateStream(ctx, want) }); err != nil {
 		return fmt.Errorf("durable: provision %s: %w", topic, err)
 	}
 	for _, name := range subscribers {
 		c, err := Consumer(name, cfg)
 		if err == nil {
-			_, err = ask(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
+			_, err = callAPI(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
 				return js.CreateOrUpdateConsumer(ctx, want.Name, c)
 			})
 		}

@@ -64,19 +64,7 @@ func New(ctx context.Context, js jetstream.JetStream, name string, cfg Config) (
 	if err != nil {
 		return nil, err
 	}
-	s, err := ensureStream(ctx, js, want, cfg.Bind, func(have jetstream.StreamConfig) []need {
-		return []need{
-			{"Subjects", want.Subjects, have.Subjects},
-			{"Retention", want.Retention, have.Retention},
-			{"Discard", want.Discard, have.Discard},
-			{"MaxAge", want.MaxAge, have.MaxAge},
-			{"MaxMsgsPerSubject", want.MaxMsgsPerSubject, have.MaxMsgsPerSubject},
-			{"AllowAtomicPublish", true, have.AllowAtomicPublish},
-			{"AllowDirect", true, have.AllowDirect},
-			{"AllowRollup", true, have.AllowRollup},
-			{"DenyPurge", false, have.DenyPurge},
-		}
-	})
+	s, err := ensureStream(ctx, js, want, cfg.Bind)
 	if err != nil {
 		return nil, edge(err, "open "+name)
 	}
@@ -110,7 +98,7 @@ func Provision(ctx context.Context, js jetstream.JetStream, name string, cfg Con
 	if err != nil {
 		return err
 	}
-	_, err = ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.CreateOrUpdateStream(ctx, want) })
+	_, err = callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.CreateOrUpdateStream(ctx, want) })
 	return edge(err, "provision "+name)
 }
 

@@ -60,7 +60,7 @@ func (s *Store) Subscribe(ctx context.Context, feed Feed) (*Subscription, error)
 	}
 	start := feed.After + 1
 	if feed.New {
-		info, err := ask(ctx, func(ctx context.Context) (*jetstream.StreamInfo, error) { return s.stream.Info(ctx) })
+		info, err := callAPI(ctx, func(ctx context.Context) (*jetstream.StreamInfo, error) { return s.stream.Info(ctx) })
 		if err != nil {
 			return nil, edge(err, "subscribe")
 		}
@@ -68,7 +68,7 @@ func (s *Store) Subscribe(ctx context.Context, feed Feed) (*Subscription, error)
 	}
 	var c jetstream.Consumer
 	if feed.Durable == "" {
-		c, err = ask(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
+		c, err = callAPI(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
 			return s.stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
 				FilterSubjects: filters, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: start,
 			})
@@ -80,17 +80,7 @@ func (s *Store) Subscribe(ctx context.Context, feed Feed) (*Subscription, error)
 			MaxAckPending: 1, // nothing overtakes an event that has to be tried again
 			Metadata:      s.cfg.Metadata,
 		}
-		c, err = ensureConsumer(ctx, s.stream, want, s.cfg.Bind, func(have jetstream.ConsumerConfig) []need {
-			got := have.FilterSubjects
-			if have.FilterSubject != "" {
-				got = []string{have.FilterSubject}
-			}
-			return []need{
-				{"FilterSubjects", filters, got},
-				{"AckPolicy", want.AckPolicy, have.AckPolicy},
-				{"MaxAckPending", 1, have.MaxAckPending},
-			}
-		})
+		c, err = ensureConsumer(ctx, s.stream, want, s.cfg.Bind)
 	}
 	if err != nil {
 		return nil, edge(err, "subscribe")

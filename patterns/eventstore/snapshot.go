@@ -108,7 +108,7 @@ func (s *Store) Erase(ctx context.Context, id string) (err error) {
 }
 
 func (s *Store) purge(ctx context.Context, subject string, before uint64) error {
-	_, err := ask(ctx, func(ctx context.Context) (struct{}, error) {
+	_, err := callAPI(ctx, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, s.stream.Purge(ctx, jetstream.WithPurgeSubject(subject), jetstream.WithPurgeSequence(before))
 	})
 	return err

@@ -1,4 +1,4 @@
-// Code generated from internal/shared by stamp; DO NOT EDIT.
+// Code generated from internal/shared by make stamp; DO NOT EDIT.
 
 package heartbeat
 
@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// checkID refuses what cannot be one token of a subject.
+// checkID refuses an ID that cannot be one token of a subject.
 func checkID(id string) error {
 	ok := len(id) > 0 && len(id) <= 64
 	for _, c := range []byte(id) {

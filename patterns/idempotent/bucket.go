@@ -25,7 +25,7 @@ func Provision(ctx context.Context, js jetstream.JetStream, name string, cfg Con
 	if err != nil {
 		return err
 	}
-	_, err = ask(ctx, func(ctx context.Context) (jetstream.KeyValue, error) { return js.CreateOrUpdateKeyValue(ctx, want) })
+	_, err = callAPI(ctx, func(ctx context.Context) (jetstream.KeyValue, error) { return js.CreateOrUpdateKeyValue(ctx, want) })
 	if err != nil {
 		return fmt.Errorf("idempotent: provision bucket %s: %w", want.Bucket, err)
 	}
@@ -36,17 +36,17 @@ func Provision(ctx context.Context, js jetstream.JetStream, name string, cfg Con
 // changed.
 func bucket(ctx context.Context, js jetstream.JetStream, want jetstream.KeyValueConfig, bind bool) (jetstream.KeyValue, error) {
 	find := func(ctx context.Context) (jetstream.KeyValue, error) { return js.KeyValue(ctx, want.Bucket) }
-	kv, err := ask(ctx, find)
+	kv, err := callAPI(ctx, find)
 	if errors.Is(err, jetstream.ErrBucketNotFound) && !bind {
-		kv, err = ask(ctx, func(ctx context.Context) (jetstream.KeyValue, error) { return js.CreateKeyValue(ctx, want) })
+		kv, err = callAPI(ctx, func(ctx context.Context) (jetstream.KeyValue, error) { return js.CreateKeyValue(ctx, want) })
 		if errors.Is(err, jetstream.ErrBucketExists) { // someone else was quicker
-			kv, err = ask(ctx, find)
+			kv, err = callAPI(ctx, find)
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	have, err := ask(ctx, kv.Status)
+	have, err := callAPI(ctx, kv.Status)
 	switch {
 	case err != nil:
 		return nil, err

@@ -28,7 +28,7 @@ type Publisher struct {
 // NewPublisher returns a publisher into the stream, and no other, whose window it finds there.
 // A stream with sources has none unless it was set, and is refused (ErrMismatch).
 func NewPublisher(ctx context.Context, js jetstream.JetStream, stream string) (*Publisher, error) {
-	s, err := ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, stream) })
+	s, err := callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, stream) })
 	if err != nil {
 		return nil, fmt.Errorf("idempotent: stream %q: %w", stream, err)
 	}

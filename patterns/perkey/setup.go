@@ -55,9 +55,7 @@ func ensure(ctx context.Context, js jetstream.JetStream, topic, listener string,
 	if err != nil {
 		return nil, err
 	}
-	s, err := ensureStream(ctx, js, want, cfg.Bind, func(have jetstream.StreamConfig) []need {
-		return []need{{"Subjects", want.Subjects, have.Subjects}, {"SubjectTransform", want.SubjectTransform, have.SubjectTransform}}
-	})
+	s, err := ensureStream(ctx, js, want, cfg.Bind)
 	for _, p := range cfg.Reads {
 		if err != nil {
 			return nil, err
@@ -65,13 +63,7 @@ func ensure(ctx context.Context, js jetstream.JetStream, topic, listener string,
 		var w jetstream.ConsumerConfig
 		var c jetstream.Consumer
 		if w, err = Consumer(topic, listener, p, cfg); err == nil {
-			c, err = ensureConsumer(ctx, s, w, cfg.Bind, func(have jetstream.ConsumerConfig) []need {
-				return []need{
-					{"FilterSubject", w.FilterSubject, have.FilterSubject}, {"AckPolicy", w.AckPolicy, have.AckPolicy}, {"AckWait", w.AckWait, have.AckWait},
-					{"MaxDeliver", w.MaxDeliver, have.MaxDeliver}, {"MaxAckPending", w.MaxAckPending, have.MaxAckPending},
-					{"PriorityPolicy", w.PriorityPolicy, have.PriorityPolicy}, {"PriorityGroups", w.PriorityGroups, have.PriorityGroups}, {"PinnedTTL", w.PinnedTTL, have.PinnedTTL},
-				}
-			})
+			c, err = ensureConsumer(ctx, s, w, cfg.Bind)
 			readers = append(readers, &reader{Consumer: c})
 		}
 	}
@@ -92,10 +84,10 @@ func Provision(ctx context.Context, js jetstream.JetStream, topic, listener stri
 	if err != nil {
 		return err
 	}
-	_, err = ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.CreateOrUpdateStream(ctx, want) })
+	_, err = callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.CreateOrUpdateStream(ctx, want) })
 	for _, r := range readers {
 		if err == nil {
-			_, err = ask(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
+			_, err = callAPI(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
 				return js.CreateOrUpdateConsumer(ctx, want.Name, r)
 			})
 		}

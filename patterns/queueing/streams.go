@@ -41,25 +41,15 @@ func ensure(ctx context.Context, js jetstream.JetStream, queue string, cfg Confi
 	if err != nil {
 		return nil, err
 	}
-	_, err = ensureStream(ctx, js, failed, cfg.Bind, func(have jetstream.StreamConfig) []need {
-		return []need{{"Subjects", failed.Subjects, have.Subjects}, {"Retention", failed.Retention, have.Retention}, {"MaxAge", failed.MaxAge, have.MaxAge}}
-	})
+	_, err = ensureStream(ctx, js, failed, cfg.Bind)
 	if err != nil {
 		return nil, err
 	}
-	s, err := ensureStream(ctx, js, jobs, cfg.Bind, func(have jetstream.StreamConfig) []need {
-		return []need{{"Subjects", jobs.Subjects, have.Subjects}, {"Retention", jobs.Retention, have.Retention}, {"Duplicates", jobs.Duplicates, have.Duplicates}}
-	})
+	s, err := ensureStream(ctx, js, jobs, cfg.Bind)
 	if err != nil {
 		return nil, err
 	}
-	return ensureConsumer(ctx, s, workers, cfg.Bind, func(have jetstream.ConsumerConfig) []need {
-		return []need{
-			{"AckPolicy", workers.AckPolicy, have.AckPolicy}, {"AckWait", workers.AckWait, have.AckWait},
-			{"MaxDeliver", workers.MaxDeliver, have.MaxDeliver}, {"MaxAckPending", workers.MaxAckPending, have.MaxAckPending},
-			{"PriorityPolicy", workers.PriorityPolicy, have.PriorityPolicy}, {"PriorityGroups", workers.PriorityGroups, have.PriorityGroups},
-		}
-	})
+	return ensureConsumer(ctx, s, workers, cfg.Bind)
 }
 
 // Provision creates the streams and the consumer of a queue, or updates them to
@@ -70,11 +60,11 @@ func Provision(ctx context.Context, js jetstream.JetStream, queue string, cfg Co
 		return err
 	}
 	for _, s := range []jetstream.StreamConfig{failed, jobs} {
-		if _, err = ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.CreateOrUpdateStream(ctx, s) }); err != nil {
+		if _, err = callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.CreateOrUpdateStream(ctx, s) }); err != nil {
 			return fmt.Errorf("queueing: provision %s: %w", s.Name, err)
 		}
 	}
-	_, err = ask(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
+	_, err = callAPI(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
 		return js.CreateOrUpdateConsumer(ctx, jobs.Name, workers)
 	})
 	if err != nil {

@@ -144,7 +144,7 @@ func (w *Worker) watch(ctx context.Context, batch jetstream.ConsumeContext, errs
 			if errors.Is(err, jetstream.ErrConnectionClosed) || errors.Is(err, jetstream.ErrConsumerDeleted) {
 				return err
 			}
-			_, gone := ask(ctx, w.cons.Info)
+			_, gone := callAPI(ctx, w.cons.Info)
 			if errors.Is(gone, jetstream.ErrConsumerNotFound) || errors.Is(gone, jetstream.ErrStreamNotFound) {
 				return gone
 			}

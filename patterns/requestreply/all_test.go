@@ -148,7 +148,7 @@ func TestFaults(t *testing.T) {
 			for n := range 40 {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				start := time.Now()
-				got, err := ask(ctx, nc, strings.Repeat("x", n))
+				got, err := callAPI(ctx, nc, strings.Repeat("x", n))
 				cancel()
 				require.LessOrEqual(t, time.Since(start), time.Second, "seed %d", seed)
 				if err == nil {

@@ -41,7 +41,7 @@ func ours(b *testing.B) time.Duration {
 	took := p50(b, func() error {
 		ctx, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
-		_, err := ask(ctx, nc, "apple")
+		_, err := callAPI(ctx, nc, "apple")
 		return err
 	})
 	stop()

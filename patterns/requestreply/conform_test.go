@@ -20,7 +20,7 @@ import (
 func conform(t *testing.T, connect func(name string) *nats.Conn) {
 	nc := connect("asker")
 	start := time.Now()
-	_, err := ask(t.Context(), nc, "apple")
+	_, err := callAPI(t.Context(), nc, "apple")
 	require.ErrorIs(t, err, requestreply.ErrNobody)
 	require.Less(t, time.Since(start), time.Second)
 
@@ -43,22 +43,22 @@ func conform(t *testing.T, connect func(name string) *nats.Conn) {
 		}
 		return nil
 	})
-	got, err := ask(t.Context(), nc, "apple")
+	got, err := callAPI(t.Context(), nc, "apple")
 	require.NoError(t, err)
 	require.Equal(t, price{30}, got)
 	var refused *requestreply.Error
-	_, err = ask(t.Context(), nc, "unknown")
+	_, err = callAPI(t.Context(), nc, "unknown")
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, "404", refused.Code)
 	short, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	_, err = ask(short, nc, "slowish-1")
+	_, err = callAPI(short, nc, "slowish-1")
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	start = time.Now()
 	var askers sync.WaitGroup
 	for i := range 20 {
 		askers.Go(func() {
-			_, err := ask(t.Context(), nc, fmt.Sprintf("slowish-%d", i))
+			_, err := callAPI(t.Context(), nc, fmt.Sprintf("slowish-%d", i))
 			assert.NoError(t, err)
 		})
 	}

@@ -55,7 +55,7 @@ func TestErrors(t *testing.T) {
 
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
-	_, err = ask(ended, nc, "apple")
+	_, err = callAPI(ended, nc, "apple")
 	require.ErrorIs(t, err, context.Canceled)
 	_, err = requestreply.NewResponder(ended, nc, "prices", requestreply.Config{}, requestreply.Handle("a", prices))
 	require.ErrorIs(t, err, context.Canceled)
@@ -68,7 +68,7 @@ func TestErrors(t *testing.T) {
 	require.NoError(t, err)
 	other.Close()
 	require.ErrorIs(t, r.Run(ctx), nats.ErrConnectionClosed)
-	_, err = ask(ctx, other, "apple")
+	_, err = callAPI(ctx, other, "apple")
 	require.ErrorIs(t, err, nats.ErrConnectionClosed)
 }
 

@@ -70,7 +70,7 @@ func respond(t *testing.T, nc *nats.Conn, cfg requestreply.Config, endpoints ...
 	}
 }
 
-func ask(ctx context.Context, nc *nats.Conn, sku string) (price, error) {
+func callAPI(ctx context.Context, nc *nats.Conn, sku string) (price, error) {
 	return requestreply.Request[quote, price](ctx, nc, "prices.quote", quote{sku})
 }
 
@@ -99,7 +99,7 @@ func TestRequest(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 				defer cancel()
 				start := time.Now()
-				got, err := ask(ctx, s.Connect("asker"), tc.sku)
+				got, err := callAPI(ctx, s.Connect("asker"), tc.sku)
 				require.Equal(t, tc.took, time.Since(start))
 				if tc.code != "" {
 					var refused *requestreply.Error
@@ -125,10 +125,10 @@ func TestLateReply(t *testing.T) {
 		nc := s.Connect("asker")
 		for n := 1; n < 5; n++ {
 			short, cancel := context.WithTimeout(t.Context(), 900*time.Millisecond)
-			_, err := ask(short, nc, strings.Repeat("x", n))
+			_, err := callAPI(short, nc, strings.Repeat("x", n))
 			cancel()
 			require.ErrorIs(t, err, context.DeadlineExceeded)
-			got, err := ask(t.Context(), nc, strings.Repeat("x", 10*n))
+			got, err := callAPI(t.Context(), nc, strings.Repeat("x", 10*n))
 			require.NoError(t, err)
 			require.Equal(t, price{10 * n}, got)
 		}
@@ -167,7 +167,7 @@ func TestHandlerDeadline(t *testing.T) {
 			}))()
 		ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
 		defer cancel()
-		_, err := ask(ctx, s.Connect("asker"), "x")
+		_, err := callAPI(ctx, s.Connect("asker"), "x")
 		require.Error(t, err)
 		require.Equal(t, 700*time.Millisecond, <-took)
 	})
@@ -182,7 +182,7 @@ func TestConcurrent(t *testing.T) {
 			var all sync.WaitGroup
 			for i := range 5 {
 				all.Go(func() {
-					_, err := ask(t.Context(), nc, fmt.Sprintf("slow-%d", i))
+					_, err := callAPI(t.Context(), nc, fmt.Sprintf("slow-%d", i))
 					assert.NoError(t, err)
 				})
 			}

@@ -21,7 +21,7 @@ func TestStop(t *testing.T) {
 		nc := s.Connect("asker")
 		answers := make(chan error, 9)
 		for i := range 9 {
-			go func() { _, err := ask(t.Context(), nc, fmt.Sprintf("slow-%d", i)); answers <- err }()
+			go func() { _, err := callAPI(t.Context(), nc, fmt.Sprintf("slow-%d", i)); answers <- err }()
 		}
 		time.Sleep(500 * time.Millisecond)
 		start := time.Now()
@@ -38,7 +38,7 @@ func TestStop(t *testing.T) {
 			}
 		}
 		require.GreaterOrEqual(t, answered, 3, "those that had begun")
-		_, err := ask(t.Context(), nc, "apple")
+		_, err := callAPI(t.Context(), nc, "apple")
 		require.ErrorIs(t, err, requestreply.ErrNobody)
 	})
 }
@@ -54,7 +54,7 @@ func TestStopGrace(t *testing.T) {
 		nc, done := s.Connect("asker"), make(chan struct{})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		go func() { defer close(done); _, _ = ask(ctx, nc, "x") }()
+		go func() { defer close(done); _, _ = callAPI(ctx, nc, "x") }()
 		time.Sleep(time.Second)
 		start := time.Now()
 		end()
@@ -76,7 +76,7 @@ func TestStopCutOff(t *testing.T) {
 		nc := s.Connect("asker")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		asked := make(chan struct{})
-		go func() { defer close(asked); _, _ = ask(ctx, nc, "x") }()
+		go func() { defer close(asked); _, _ = callAPI(ctx, nc, "x") }()
 		time.Sleep(time.Second)
 		s.Line("responder").Down()
 		time.Sleep(time.Second)
@@ -97,7 +97,7 @@ func TestCaptured(t *testing.T) {
 			time.Sleep(100 * time.Millisecond) // so that the stream is sure to be first
 			return prices(t.Context(), q)
 		}))()
-		_, err = ask(t.Context(), s.Connect("asker"), "apple")
+		_, err = callAPI(t.Context(), s.Connect("asker"), "apple")
 		require.ErrorIs(t, err, requestreply.ErrCaptured)
 		require.ErrorContains(t, err, "PRICES")
 		time.Sleep(time.Second)
@@ -109,7 +109,7 @@ func TestCapturedAndRefused(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		_, err := s.JetStream("admin").CreateStream(t.Context(), jetstream.StreamConfig{Name: "PRICES", Subjects: []string{"prices.>"}, MaxMsgSize: 1})
 		require.NoError(t, err)
-		_, err = ask(t.Context(), s.Connect("asker"), "apple")
+		_, err = callAPI(t.Context(), s.Connect("asker"), "apple")
 		require.ErrorIs(t, err, requestreply.ErrCaptured)
 		time.Sleep(time.Second)
 	})
@@ -123,7 +123,7 @@ func TestTooLate(t *testing.T) {
 		nc := s.Connect("asker")
 		for range 50 {
 			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
-			_, err := ask(ctx, nc, "slow-1")
+			_, err := callAPI(ctx, nc, "slow-1")
 			cancel()
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 		}

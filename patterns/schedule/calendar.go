@@ -31,13 +31,7 @@ func New(ctx context.Context, js jetstream.JetStream, name string, cfg Config) (
 	}
 	c := &Calendar{name: name, js: js}
 	c.cfg, _ = cfg.normal() // Stream has found it good
-	c.stream, err = ensureStream(ctx, js, want, cfg.Bind, func(have jetstream.StreamConfig) []need {
-		return []need{
-			{"Subjects", want.Subjects, have.Subjects}, {"Retention", want.Retention, have.Retention}, {"MaxAge", want.MaxAge, have.MaxAge},
-			{"AllowMsgSchedules", true, have.AllowMsgSchedules}, {"AllowMsgTTL", true, have.AllowMsgTTL}, {"MaxMsgs", want.MaxMsgs, have.MaxMsgs},
-			{"MaxBytes", want.MaxBytes, have.MaxBytes}, {"MaxMsgsPerSubject", want.MaxMsgsPerSubject, have.MaxMsgsPerSubject}, {"AllowDirect", false, have.AllowDirect},
-		}
-	})
+	c.stream, err = ensureStream(ctx, js, want, cfg.Bind)
 	if err != nil {
 		return nil, fmt.Errorf("schedule: calendar %s: %w", name, err)
 	}
@@ -119,12 +113,7 @@ func (c *Calendar) Consumer(ctx context.Context, durable string) (jetstream.Cons
 		Durable: durable, FilterSubject: subject(c.name, "*", "due"), AckPolicy: jetstream.AckExplicitPolicy,
 		AckWait: 30 * time.Second, MaxDeliver: -1, Metadata: maps.Clone(c.cfg.Metadata),
 	}
-	cons, err := ensureConsumer(ctx, c.stream, want, c.cfg.Bind, func(have jetstream.ConsumerConfig) []need {
-		return []need{
-			{"FilterSubject", want.FilterSubject, have.FilterSubject}, {"AckPolicy", want.AckPolicy, have.AckPolicy},
-			{"MaxDeliver", want.MaxDeliver, have.MaxDeliver},
-		}
-	})
+	cons, err := ensureConsumer(ctx, c.stream, want, c.cfg.Bind)
 	if err != nil {
 		return nil, fmt.Errorf("schedule: calendar %s: %w", c.name, err)
 	}

@@ -112,7 +112,7 @@ func (c *Calendar) change(ctx context.Context, id string, next func(last, plan *
 			m.Header.Set(headerScheduler, plan.Subject)
 			m.Header.Set(headerNext, "purge")
 		}
-		_, err = ask(ctx, func(ctx context.Context) (*jetstream.PubAck, error) {
+		_, err = callAPI(ctx, func(ctx context.Context) (*jetstream.PubAck, error) {
 			return c.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequenceForSubject(sequence(last), subject(c.name, id, ">")))
 		})
 		var api *jetstream.APIError
@@ -131,7 +131,7 @@ const (
 // look gets the last message of id, and that by which something is planned, or nil.
 func (c *Calendar) look(ctx context.Context, id string) (last, plan *jetstream.RawStreamMsg, err error) {
 	get := func(what string) (*jetstream.RawStreamMsg, error) {
-		m, err := ask(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		m, err := callAPI(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 			return c.stream.GetLastMsgForSubject(ctx, subject(c.name, id, what))
 		})
 		if errors.Is(err, jetstream.ErrMsgNotFound) {

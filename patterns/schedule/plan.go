@@ -90,7 +90,7 @@ func forgotten(plan *jetstream.RawStreamMsg, first time.Time) bool {
 
 // List returns all that is planned, what comes first first. It asks for each, one by one.
 func (c *Calendar) List(ctx context.Context) (plans []Plan, err error) {
-	info, err := ask(ctx, func(ctx context.Context) (*jetstream.StreamInfo, error) {
+	info, err := callAPI(ctx, func(ctx context.Context) (*jetstream.StreamInfo, error) {
 		return c.stream.Info(ctx, jetstream.WithSubjectFilter(subject(c.name, "*", "plan.*")))
 	})
 	if err != nil {

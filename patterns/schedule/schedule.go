@@ -88,7 +88,7 @@ func Provision(ctx context.Context, js jetstream.JetStream, name string, cfg Con
 	if err != nil {
 		return err
 	}
-	_, err = ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.CreateOrUpdateStream(ctx, want) })
+	_, err = callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.CreateOrUpdateStream(ctx, want) })
 	if err != nil {
 		return fmt.Errorf("schedule: provision %s: %w", name, err)
 	}

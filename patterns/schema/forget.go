@@ -17,7 +17,7 @@ import (
 // the sequence of the old one, and each reader has to heed [Message].Corrects. After
 // an error it may be stored all the same; then two of them correct one.
 func (c *Channel[T]) Correct(ctx context.Context, key string, sequence uint64, v T) (uint64, error) {
-	old, err := ask(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) { return c.events.GetMsg(ctx, sequence) })
+	old, err := callAPI(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) { return c.events.GetMsg(ctx, sequence) })
 	if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && old.Subject != "schema."+c.t.name+"."+key {
 		return 0, fmt.Errorf("%w: %d of %.80q", ErrNoEvent, sequence, key)
 	}
@@ -32,7 +32,7 @@ func (c *Channel[T]) Correct(ctx context.Context, key string, sequence uint64, v
 // mirrored or backed up is as it was; a reader that has it in hand may still divert it.
 // Call it again after that, and after an error.
 func (c *Channel[T]) Redact(ctx context.Context, sequence uint64) error {
-	info, err := ask(ctx, func(ctx context.Context) (*jetstream.StreamInfo, error) { return c.events.Info(ctx) })
+	info, err := callAPI(ctx, func(ctx context.Context) (*jetstream.StreamInfo, error) { return c.events.Info(ctx) })
 	if err == nil && (sequence == 0 || sequence > info.State.LastSeq) {
 		return fmt.Errorf("%w: %d, the last one is %d", ErrNoEvent, sequence, info.State.LastSeq)
 	}
@@ -43,7 +43,7 @@ func (c *Channel[T]) Redact(ctx context.Context, sequence uint64) error {
 		return fmt.Errorf("schema: redact %d: %w", sequence, err)
 	}
 	for {
-		copied, err := ask(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		copied, err := callAPI(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 			return c.invalid.GetLastMsgForSubject(ctx, fmt.Sprintf("invalid.%s.*.%d.*", c.t.name, sequence))
 		})
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -59,7 +59,7 @@ func (c *Channel[T]) Redact(ctx context.Context, sequence uint64) error {
 }
 
 func erase(ctx context.Context, s jetstream.Stream, sequence uint64) error {
-	_, err := ask(ctx, func(ctx context.Context) (any, error) { return nil, s.SecureDeleteMsg(ctx, sequence) })
+	_, err := callAPI(ctx, func(ctx context.Context) (any, error) { return nil, s.SecureDeleteMsg(ctx, sequence) })
 	if err != nil && strings.Contains(err.Error(), "err_code=10043") { // nats.go hands it on as text
 		return nil // it is gone
 	}
@@ -101,11 +101,9 @@ func NewVault(ctx context.Context, js jetstream.JetStream, bucket string, cfg Co
 		return nil, err
 	}
 	v := &Vault{}
-	v.keys, err = ensureStream(ctx, js, want, cfg.Bind, func(have jetstream.StreamConfig) []need {
-		return []need{{"MaxMsgsPerSubject", want.MaxMsgsPerSubject, have.MaxMsgsPerSubject}, {"DenyDelete", want.DenyDelete, have.DenyDelete}, {"AllowDirect", want.AllowDirect, have.AllowDirect}}
-	})
+	v.keys, err = ensureStream(ctx, js, want, cfg.Bind)
 	if err == nil {
-		v.kv, err = ask(ctx, func(ctx context.Context) (jetstream.KeyValue, error) { return js.KeyValue(ctx, bucket) })
+		v.kv, err = callAPI(ctx, func(ctx context.Context) (jetstream.KeyValue, error) { return js.KeyValue(ctx, bucket) })
 	}
 	if err != nil {
 		return nil, fmt.Errorf("schema: vault %s: %w", bucket, err)
@@ -142,7 +140,7 @@ func (v *Vault) key(ctx context.Context, person string, create bool) (cipher.AEA
 	if err := checkID(person); err != nil {
 		return nil, err
 	}
-	key, err := ask(ctx, func(ctx context.Context) ([]byte, error) {
+	key, err := callAPI(ctx, func(ctx context.Context) ([]byte, error) {
 		entry, err := v.kv.Get(ctx, person)
 		if err == nil {
 			return entry.Value(), nil
@@ -174,7 +172,7 @@ func (v *Vault) Forget(ctx context.Context, person string) error {
 	if err := checkID(person); err != nil {
 		return err
 	}
-	entry, err := ask(ctx, func(ctx context.Context) (jetstream.KeyValueEntry, error) { return v.kv.Get(ctx, person) })
+	entry, err := callAPI(ctx, func(ctx context.Context) (jetstream.KeyValueEntry, error) { return v.kv.Get(ctx, person) })
 	if err == nil {
 		err = erase(ctx, v.keys, entry.Revision())
 	}

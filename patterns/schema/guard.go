@@ -38,8 +38,12 @@ func (c *Channel[T]) Guard(ctx context.Context, cons jetstream.Consumer, handle 
 	if err := checkID(info.Name); err != nil {
 		return nil, err
 	}
-	if err := compare("consumer "+info.Name, []need{{"Stream", c.events.CachedInfo().Config.Name, info.Stream},
-		{"AckPolicy", jetstream.AckExplicitPolicy, info.Config.AckPolicy}, {"MaxDeliver", -1, info.Config.MaxDeliver}, {"HeadersOnly", false, info.Config.HeadersOnly}}); err != nil {
+	if want := c.events.CachedInfo().Config.Name; info.Stream != want {
+		return nil, fmt.Errorf("%w: consumer %s is of stream %s, want %s", ErrMismatch, info.Name, info.Stream, want)
+	}
+	needed := info.Config
+	needed.AckPolicy, needed.MaxDeliver, needed.HeadersOnly = jetstream.AckExplicitPolicy, -1, false
+	if err := compare("consumer "+info.Name, info.Config, needed); err != nil {
 		return nil, err
 	}
 	return func(msg jetstream.Msg) {

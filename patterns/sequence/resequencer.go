@@ -37,17 +37,12 @@ func New(ctx context.Context, js jetstream.JetStream, stream, name string, cfg C
 	}
 	cfg, _ = cfg.normal() // Setup has found it good
 	r := &Resequencer{cfg: cfg, js: js, name: name, lines: map[string]*line{}}
-	in, err := ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, stream) })
+	in, err := callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, stream) })
 	if err == nil {
-		r.out, err = ensureStream(ctx, js, ordered, cfg.Bind, func(have jetstream.StreamConfig) []need {
-			return []need{{"Subjects", ordered.Subjects, have.Subjects}, {"Retention", ordered.Retention, have.Retention}}
-		})
+		r.out, err = ensureStream(ctx, js, ordered, cfg.Bind)
 	}
 	if err == nil {
-		r.reads, err = ensureConsumer(ctx, in, reads, cfg.Bind, func(have jetstream.ConsumerConfig) []need {
-			return []need{{"AckPolicy", reads.AckPolicy, have.AckPolicy}, {"AckWait", reads.AckWait, have.AckWait}, {"MaxDeliver", reads.MaxDeliver, have.MaxDeliver},
-				{"MaxAckPending", reads.MaxAckPending, have.MaxAckPending}, {"FilterSubjects", reads.FilterSubjects, have.FilterSubjects}}
-		})
+		r.reads, err = ensureConsumer(ctx, in, reads, cfg.Bind)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("sequence: resequence %s: %w", stream, err)

@@ -45,9 +45,9 @@ func Provision(ctx context.Context, js jetstream.JetStream, stream, name string,
 	if err != nil {
 		return err
 	}
-	_, err = ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.CreateOrUpdateStream(ctx, ordered) })
+	_, err = callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.CreateOrUpdateStream(ctx, ordered) })
 	if err == nil {
-		_, err = ask(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
+		_, err = callAPI(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
 			return js.CreateOrUpdateConsumer(ctx, stream, reads)
 		})
 	}

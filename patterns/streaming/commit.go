@@ -81,7 +81,7 @@ const headerCommit = "Streaming-Commit"
 
 // last reads the stored position from the stream's leader.
 func (p *Processor[In, Out]) last(ctx context.Context) (at position, commit string, rev uint64, err error) {
-	msg, err := ask(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+	msg, err := callAPI(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 		return p.results.GetLastMsgForSubject(ctx, p.where)
 	})
 	if errors.Is(err, jetstream.ErrMsgNotFound) {

@@ -187,7 +187,7 @@ func (p *Processor[In, Out]) rest(ctx context.Context) error {
 
 // now returns how the feed is, and what time it is, by the server.
 func (p *Processor[In, Out]) now(ctx context.Context) (*jetstream.StreamInfo, error) {
-	feed, err := ask(ctx, func(ctx context.Context) (jetstream.Stream, error) {
+	feed, err := callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) {
 		return p.js.Stream(ctx, p.feed.CachedInfo().Config.Name)
 	})
 	if err != nil {

@@ -121,7 +121,7 @@ func (s *Server) catchUp(ctx context.Context, out *outlet, subject string, pos, 
 	defer cancel()
 	defer context.AfterFunc(s.life, cancel)()
 	if pos > to { // another Server is ahead of this one; or the stream was made anew, and it has seen nothing of it
-		now, err := ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return s.js.Stream(ctx, s.name) })
+		now, err := callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return s.js.Stream(ctx, s.name) })
 		if err != nil {
 			return pos, err
 		}
@@ -131,7 +131,7 @@ func (s *Server) catchUp(ctx context.Context, out *outlet, subject string, pos, 
 		pos = 0
 	}
 	for pos < to {
-		msg, err := ask(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		msg, err := callAPI(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 			return s.stored.GetMsg(ctx, pos+1, jetstream.WithGetMsgSubject(subject))
 		})
 		if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && msg.Sequence > to {

@@ -107,7 +107,7 @@ func NewServer(ctx context.Context, js jetstream.JetStream, stream, subject stri
 	}
 	s := &Server{cfg: cfg, js: js, name: stream, subject: subject, route: route, slots: make(chan struct{}, cfg.Clients), clients: map[*client]struct{}{}}
 	s.life, s.end = context.WithCancel(context.WithoutCancel(ctx))
-	s.stored, err = ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, stream) })
+	s.stored, err = callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, stream) })
 	if err != nil {
 		return nil, fmt.Errorf("streaming: serve %s: %w", stream, err)
 	}

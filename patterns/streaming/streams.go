@@ -40,18 +40,11 @@ func ensure(ctx context.Context, js jetstream.JetStream, flow string, cfg Config
 	if err != nil {
 		return nil, nil, err
 	}
-	feed, err = ensureStream(ctx, js, f, cfg.Bind, func(have jetstream.StreamConfig) []need {
-		return []need{{"Subjects", f.Subjects, have.Subjects}, {"Retention", f.Retention, have.Retention}, {"MaxAge", f.MaxAge, have.MaxAge}}
-	})
+	feed, err = ensureStream(ctx, js, f, cfg.Bind)
 	if err != nil {
 		return nil, nil, err
 	}
-	results, err = ensureStream(ctx, js, r, cfg.Bind, func(have jetstream.StreamConfig) []need {
-		return []need{
-			{"Subjects", r.Subjects, have.Subjects}, {"Retention", r.Retention, have.Retention}, {"MaxAge", r.MaxAge, have.MaxAge},
-			{"AllowAtomicPublish", true, have.AllowAtomicPublish}, {"AllowRollup", true, have.AllowRollup}, {"AllowMsgTTL", true, have.AllowMsgTTL},
-		}
-	})
+	results, err = ensureStream(ctx, js, r, cfg.Bind)
 	return feed, results, err
 }
 
@@ -63,7 +56,7 @@ func Provision(ctx context.Context, js jetstream.JetStream, flow string, cfg Con
 		return err
 	}
 	for _, s := range []jetstream.StreamConfig{feed, results} {
-		if _, err = ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.CreateOrUpdateStream(ctx, s) }); err != nil {
+		if _, err = callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.CreateOrUpdateStream(ctx, s) }); err != nil {
 			return fmt.Errorf("streaming: provision %s: %w", s.Name, err)
 		}
 	}
@@ -77,7 +70,7 @@ func Provision(ctx context.Context, js jetstream.JetStream, flow string, cfg Con
 func follow(ctx context.Context, js jetstream.JetStream, log *slog.Logger, stream string, cons jetstream.ConsumerConfig, each func(jetstream.Msg)) error {
 	cons.AckPolicy, cons.MemoryStorage, cons.Replicas, cons.InactiveThreshold = jetstream.AckNonePolicy, true, 1, 30*time.Second
 	for ctx.Err() == nil {
-		c, err := ask(ctx, func(ctx context.Context) (jetstream.Consumer, error) { return js.CreateConsumer(ctx, stream, cons) })
+		c, err := callAPI(ctx, func(ctx context.Context) (jetstream.Consumer, error) { return js.CreateConsumer(ctx, stream, cons) })
 		var it jetstream.MessagesContext
 		if err == nil {
 			it, err = c.Messages(jetstream.PullMaxMessages(2000), jetstream.PullExpiry(4*time.Second), jetstream.PullHeartbeat(time.Second))

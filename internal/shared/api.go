@@ -1,0 +1,73 @@
+package shared
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// codeNoLeader is JSClusterNotAvailErr: the cluster has no meta leader yet.
+const codeNoLeader jetstream.ErrorCode = 10008
+
+// callAPI makes a management call. The reply can be lost while a cluster elects a
+// leader, and nats.go would wait for it until ctx ends. So an attempt takes at
+// most 2 s, and all attempts together at most 10 s.
+func callAPI[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for {
+		attempt, done := context.WithTimeout(ctx, 2*time.Second)
+		v, err := call(attempt)
+		done()
+		if ctx.Err() != nil || apiCode(err) != codeNoLeader && !errors.Is(err, context.DeadlineExceeded) {
+			return v, err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// apiCode returns the JetStream error code in err, or 0.
+func apiCode(err error) jetstream.ErrorCode {
+	var api *jetstream.APIError
+	if !errors.As(err, &api) {
+		return 0
+	}
+	return api.ErrorCode
+}
+
+// isConflict reports whether the server refused a publish because the expected
+// last sequence was wrong. Replicated streams use a code of their own.
+func isConflict(err error) bool {
+	code := apiCode(err)
+	return code == jetstream.JSErrCodeStreamWrongLastSequence || code == jetstream.JSErrCodeStreamWrongLastSequenceConstant
+}
+
+// isGone reports whether err means that the connection is closed, or that the
+// stream, bucket or consumer does not exist: waiting does not help.
+func isGone(err error) bool {
+	for _, gone := range []error{nats.ErrConnectionClosed, jetstream.ErrConnectionClosed, jetstream.ErrStreamNotFound,
+		jetstream.ErrBucketNotFound, jetstream.ErrConsumerNotFound, jetstream.ErrConsumerDeleted} {
+		if errors.Is(err, gone) {
+			return true
+		}
+	}
+	return false
+}
+
+// checkConsumer returns an error if cons cannot deliver any more. It returns nil if
+// cause is temporary: a disconnect, or the election of a leader.
+func checkConsumer(ctx context.Context, cons jetstream.Consumer, cause error) error {
+	if isGone(cause) {
+		return cause
+	}
+	if _, err := callAPI(ctx, cons.Info); isGone(err) {
+		return err
+	}
+	return nil
+}

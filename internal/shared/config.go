@@ -1,0 +1,37 @@
+package shared
+
+import (
+	"fmt"
+	"log/slog"
+)
+
+// checkID refuses an ID that cannot be one token of a subject.
+func checkID(id string) error {
+	ok := len(id) > 0 && len(id) <= 64
+	for _, c := range []byte(id) {
+		ok = ok && ('a' <= c && c <= 'z' || '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || c == '-' || c == '_')
+	}
+	if !ok {
+		return fmt.Errorf("%w: %.80q; use 1 to 64 of A-Z a-z 0-9 _ -", ErrID, id)
+	}
+	return nil
+}
+
+// setDefault sets a Config field that is zero, and refuses a value below least.
+func setDefault[T ~int | ~int64](field string, v *T, value, least T) error {
+	if *v == 0 {
+		*v = value
+	}
+	if *v < least {
+		return fmt.Errorf("%w: %s is %v; use at least %v", ErrConfig, field, *v, least)
+	}
+	return nil
+}
+
+// orDiscard returns log, or a logger that discards everything if log is nil.
+func orDiscard(log *slog.Logger) *slog.Logger {
+	if log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return log
+}

@@ -1,0 +1,78 @@
+package shared
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Message is a message as a [Handler] receives it. The handler may change it.
+type Message struct {
+	ID       string // the last token of the subject
+	Subject  string
+	Header   nats.Header
+	Data     []byte
+	Delivery int       // delivery attempt: 1 for the first
+	Sequence uint64    // in the stream; 0 without a stream
+	Time     time.Time // when it was stored; zero without a stream
+}
+
+// newMessage returns msg for a handler.
+func newMessage(msg jetstream.Msg) (Message, error) {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return Message{}, err
+	}
+	return Message{ID: lastToken(msg.Subject()), Subject: msg.Subject(), Header: msg.Headers(), Data: msg.Data(),
+		Delivery: int(meta.NumDelivered), Sequence: meta.Sequence.Stream, Time: meta.Timestamp}, nil
+}
+
+// lastToken returns the last token of a subject.
+func lastToken(subject string) string { return subject[strings.LastIndexByte(subject, '.')+1:] }
+
+// callHandler calls handle with msg. A panic is logged with its stack and returned
+// as an error: it fails this message only.
+func callHandler[M any](ctx context.Context, log *slog.Logger, subject string, handle func(context.Context, M) error, msg M) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			log.Error("shared: the handler panicked", "subject", subject, "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return handle(ctx, msg)
+}
+
+// withGrace returns a context for handlers, which ends grace after ctx. The caller
+// calls stop when the handlers have returned.
+func withGrace(ctx context.Context, grace time.Duration) (work context.Context, stop func()) {
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	unhook := context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(grace, cancel)
+		context.AfterFunc(work, func() { timer.Stop() })
+	})
+	return work, func() { unhook(); cancel() }
+}
+
+// redeliveryDelay returns how long a message waits after a failed delivery attempt:
+// first, doubled after each further attempt, up to one minute.
+func redeliveryDelay(first time.Duration, delivery int) time.Duration {
+	delay := first
+	for ; delivery > 1 && delay < time.Minute; delivery-- {
+		delay = min(2*delay, time.Minute)
+	}
+	return delay
+}
+
+// warnIf logs that an ack, nak or term failed, unless the message was acked before.
+func warnIf(log *slog.Logger, action string, msg jetstream.Msg, err error) {
+	if err != nil && !errors.Is(err, jetstream.ErrMsgAlreadyAckd) {
+		log.Warn("shared: could not "+action+"; the message can be redelivered", "subject", msg.Subject(), "err", err)
+	}
+}
