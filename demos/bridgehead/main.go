@@ -14,7 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/natspatterns/catalog/internal/demo"
-	"github.com/natspatterns/catalog/internal/tap"
+	"github.com/natspatterns/catalog/internal/server"
 	"github.com/natspatterns/catalog/patterns/bridgehead"
 )
 
@@ -53,7 +53,7 @@ func cast(e *demo.Env) error {
 
 // places are the sites, with a client at each.
 type places struct {
-	*tap.Sites
+	*server.Sites
 	town, island jetstream.JetStream
 }
 
@@ -64,11 +64,11 @@ func with(ctx context.Context, e *demo.Env, border string, act func(ctx context.
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	p := &places{}
-	if p.Sites, err = tap.NewSites(dir, border); err != nil {
+	if p.Sites, err = server.NewSites(dir, border); err != nil {
 		return err
 	}
 	defer p.Stop()
-	for srv, js := range map[*tap.Server]*jetstream.JetStream{p.Hub: &p.town, p.Edge: &p.island} {
+	for srv, js := range map[*server.Server]*jetstream.JetStream{p.Hub: &p.town, p.Edge: &p.island} {
 		nc, err := nats.Connect(srv.ClientURL())
 		if err != nil {
 			return err

@@ -13,7 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/natspatterns/catalog/internal/demo"
-	"github.com/natspatterns/catalog/internal/tap"
+	"github.com/natspatterns/catalog/internal/wire"
 	"github.com/natspatterns/catalog/patterns/envelope"
 )
 
@@ -23,7 +23,7 @@ var play = demo.Play{
 	Lasts:   15 * time.Second,
 	Streams: []string{"PARCELS"},
 	Scene:   [2]time.Duration{900 * time.Millisecond, 2 * time.Second},
-	Draw: func(a tap.Arrow) bool {
+	Draw: func(a wire.Arrow) bool {
 		const others = "insurer border abroad auditor"
 		return !strings.Contains(others, a.From) && !strings.Contains(others, a.To)
 	},

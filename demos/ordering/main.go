@@ -22,7 +22,7 @@ import (
 	"github.com/natspatterns/catalog/demos/ordering/orderstorage"
 	"github.com/natspatterns/catalog/demos/ordering/paymentprocessor"
 	"github.com/natspatterns/catalog/internal/demo"
-	"github.com/natspatterns/catalog/internal/tap"
+	"github.com/natspatterns/catalog/internal/wire"
 	"github.com/natspatterns/catalog/patterns/eventstore"
 	"github.com/natspatterns/catalog/patterns/queueing"
 )
@@ -42,7 +42,7 @@ func main() { play.Main() }
 
 // drawn picks what the diagram shows: what is asked, what has happened, and who
 // hears of it; not how each service gets at what it needs for that.
-func drawn(a tap.Arrow) bool {
+func drawn(a wire.Arrow) bool {
 	for _, prefix := range []string{"orders.event.", "orders.place", "orders.record", "jobs."} {
 		if strings.HasPrefix(a.Subject, prefix) {
 			return true

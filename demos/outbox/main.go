@@ -15,7 +15,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/natspatterns/catalog/internal/demo"
-	"github.com/natspatterns/catalog/internal/tap"
+	"github.com/natspatterns/catalog/internal/wire"
 	"github.com/natspatterns/catalog/patterns/outbox"
 )
 
@@ -25,7 +25,7 @@ var play = demo.Play{
 	Lasts:   16 * time.Second,
 	Streams: []string{"CAKES"},
 	Scene:   [2]time.Duration{900 * time.Millisecond, 8200 * time.Millisecond},
-	Draw:    func(a tap.Arrow) bool { return a.From != "rival" && a.To != "rival" },
+	Draw:    func(a wire.Arrow) bool { return a.From != "rival" && a.To != "rival" },
 	Cast:    func(e *demo.Env) error { return (&bakery{Env: e, opened: make(chan struct{})}).cast() },
 }
 

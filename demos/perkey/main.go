@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/natspatterns/catalog/internal/demo"
-	"github.com/natspatterns/catalog/internal/tap"
+	"github.com/natspatterns/catalog/internal/wire"
 	"github.com/natspatterns/catalog/patterns/perkey"
 )
 
@@ -21,7 +21,7 @@ var play = demo.Play{
 	Lasts:   20 * time.Second,
 	Streams: []string{"PERKEY_accounts", "PERKEY_together"},
 	Scene:   [2]time.Duration{5900 * ms, 8700 * ms},
-	Draw: func(a tap.Arrow) bool {
+	Draw: func(a wire.Arrow) bool {
 		return a.From != "hasty" && a.To != "hasty" && a.From != "single" && a.To != "single" && a.From != "ned" && a.To != "ned"
 	},
 	Cast: cast,

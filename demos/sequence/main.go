@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/natspatterns/catalog/internal/demo"
-	"github.com/natspatterns/catalog/internal/tap"
+	"github.com/natspatterns/catalog/internal/wire"
 	"github.com/natspatterns/catalog/patterns/sequence"
 )
 
@@ -22,7 +22,7 @@ var play = demo.Play{
 	Lasts:   16 * time.Second,
 	Streams: []string{"WORDS", "SEQUENCE_telegrams"},
 	Scene:   [2]time.Duration{900 * time.Millisecond, 2 * time.Second},
-	Draw:    func(a tap.Arrow) bool { return a.From != "impatient" && a.To != "impatient" },
+	Draw:    func(a wire.Arrow) bool { return a.From != "impatient" && a.To != "impatient" },
 	Cast:    cast,
 }
 

@@ -15,27 +15,29 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/natspatterns/catalog/internal/tap"
+	"github.com/natspatterns/catalog/internal/link"
+	"github.com/natspatterns/catalog/internal/server"
+	"github.com/natspatterns/catalog/internal/wire"
 )
 
 // Play is a demo: a short story that a cast of participants acts out over NATS,
 // and that ends by itself.
 type Play struct {
-	Name    string               // as the directory under demos
-	About   string               // what it shows, in a line
-	Lasts   time.Duration        // when it is over, if not all have finished before
-	Streams []string             // every stream it makes; "KV_x" is the bucket x
-	Scene   [2]time.Duration     // the part that its diagram shows; all of it if zero
-	Draw    func(tap.Arrow) bool // what of it the diagram shows; all if nil
-	Door    string               // the HTTP door that "serve" opens at -http; if empty, it cannot be served
-	Cast    func(*Env) error     // gives each participant its part, and returns at once
+	Name    string                // as the directory under demos
+	About   string                // what it shows, in a line
+	Lasts   time.Duration         // when it is over, if not all have finished before
+	Streams []string              // every stream it makes; "KV_x" is the bucket x
+	Scene   [2]time.Duration      // the part that its diagram shows; all of it if zero
+	Draw    func(wire.Arrow) bool // what of it the diagram shows; all if nil
+	Door    string                // the HTTP door that "serve" opens at -http; if empty, it cannot be served
+	Cast    func(*Env) error      // gives each participant its part, and returns at once
 }
 
 // Stage is where a play is performed.
 type Stage struct {
-	Server   *tap.Server                                                        // the embedded one; nil when Connect reaches another
+	Server   *server.Server                                                     // the embedded one; nil when Connect reaches another
 	Connect  func(name string, opts ...nats.Option) (*nats.Conn, string, error) // to another server; the string is its JetStream domain
-	Recorder *tap.Recorder                                                      // of what crosses the wire; nil records nothing
+	Recorder *wire.Recorder                                                     // of what crosses the wire; nil records nothing
 	Wire     bool                                                               // print what crosses the wire, instead of recording it
 	Out      io.Writer                                                          // the transcript
 	Log      *slog.Logger                                                       // discards if nil
@@ -59,7 +61,7 @@ type Env struct {
 	names  []string
 	acting []string
 	ids    map[string]int
-	lines  map[string]*tap.Line
+	lines  map[string]*link.Link
 	conns  []*nats.Conn
 	domain string
 	doors  map[string]*door
@@ -77,9 +79,9 @@ func (p Play) Perform(ctx context.Context, stage Stage) error {
 	if stage.Dim == nil {
 		stage.Dim = func(s string) string { return s }
 	}
-	e := &Env{play: p, stage: stage, t0: time.Now(), ids: map[string]int{}, lines: map[string]*tap.Line{}, doors: map[string]*door{}}
+	e := &Env{play: p, stage: stage, t0: time.Now(), ids: map[string]int{}, lines: map[string]*link.Link{}, doors: map[string]*door{}}
 	if stage.Wire {
-		e.stage.Recorder = &tap.Recorder{}
+		e.stage.Recorder = &wire.Recorder{}
 		e.stage.Recorder.Listen(e.wire())
 	}
 	e.ctx, e.end = context.WithCancelCause(ctx)
@@ -164,10 +166,10 @@ func (e *Env) print(s string) {
 
 // wire returns a function that prints each arrow of the story that crosses the
 // wire.
-func (e *Env) wire() func(tap.Event) {
-	teller := tap.NewTeller()
-	return func(ev tap.Event) {
-		if a, ok := teller.Tell(ev); ok {
+func (e *Env) wire() func(wire.Event) {
+	describer := wire.NewDescriber()
+	return func(ev wire.Event) {
+		if a, ok := describer.Describe(ev); ok {
 			e.print(e.stage.Dim(fmt.Sprintf("%6.2fs  %s -> %s: %s", ev.At.Sub(e.t0).Seconds(), a.From, a.To, a.Text)) + "\n")
 		}
 	}
@@ -188,15 +190,15 @@ func (e *Env) Start() time.Time { return e.t0 }
 func (e *Env) Mark() map[string]string { return mark(e.play.Name) }
 
 // Line is the wire of a participant, to cut or slow.
-func (e *Env) Line(name string) *tap.Line {
+func (e *Env) Line(name string) *link.Link {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.lines[name] == nil {
-		var server tap.Dialer
+		var server link.Dialer
 		if e.stage.Server != nil {
 			server = e.stage.Server
 		}
-		e.lines[name] = tap.NewLine(name, server, e.stage.Recorder)
+		e.lines[name] = link.New(name, server, e.stage.Recorder)
 	}
 	return e.lines[name]
 }
@@ -224,7 +226,7 @@ func (e *Env) StartServer() error {
 	return nil
 }
 
-func (e *Env) allLines() []*tap.Line {
+func (e *Env) allLines() []*link.Link {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return slices.Collect(maps.Values(e.lines))

@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"syscall"
 
-	"github.com/natspatterns/catalog/internal/tap"
+	"github.com/natspatterns/catalog/internal/link"
 )
 
 // door is where an HTTP server of the play is reached.
@@ -23,7 +23,7 @@ func (e *Env) Listen(name string) (net.Listener, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.stage.Memory {
-		l := tap.NewListener()
+		l := link.NewListener()
 		e.doors[name] = &door{dial: l.Dial}
 		return l, nil
 	}

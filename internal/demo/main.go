@@ -15,12 +15,12 @@ import (
 	"time"
 
 	"github.com/lmittmann/tint"
-	"github.com/nats-io/nats-server/v2/server"
+	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/term"
 
-	"github.com/natspatterns/catalog/internal/tap"
+	"github.com/natspatterns/catalog/internal/server"
 )
 
 type flags struct {
@@ -135,16 +135,16 @@ func colour(w io.Writer) bool {
 
 // embedded starts the demo's own server, on 4222 or any free port, or on the port
 // that was asked for and no other.
-func embedded(dir string, port int) (*tap.Server, error) {
+func embedded(dir string, port int) (*server.Server, error) {
 	if port > 0 && !free(port) {
 		return nil, fmt.Errorf("port %d is taken; choose another with -port, or leave -port out", port)
 	}
 	if port == 0 {
 		if port = 4222; !free(port) {
-			port = server.RANDOM_PORT
+			port = natsserver.RANDOM_PORT
 		}
 	}
-	return tap.NewServer(server.Options{Port: port, JetStream: true, StoreDir: dir})
+	return server.New(natsserver.Options{Port: port, JetStream: true, StoreDir: dir})
 }
 
 func free(port int) bool {

@@ -14,7 +14,7 @@ import (
 
 	"github.com/natspatterns/catalog/internal/demo"
 	"github.com/natspatterns/catalog/internal/natstest"
-	"github.com/natspatterns/catalog/internal/tap"
+	"github.com/natspatterns/catalog/internal/wire"
 )
 
 // A diagram of more arrows than this is a wall, not a picture.
@@ -42,10 +42,10 @@ func GoldenReal(t *testing.T, p demo.Play) {
 func perform(t *testing.T, p demo.Play, stage demo.Stage) {
 	t.Helper()
 	var out bytes.Buffer
-	stage.Out, stage.Recorder = &out, &tap.Recorder{}
+	stage.Out, stage.Recorder = &out, &wire.Recorder{}
 	start := time.Now()
 	require.NoError(t, p.Perform(t.Context(), stage))
-	diagram, arrows := tap.Mermaid(start, p.Scene[0], p.Scene[1], stage.Recorder.Events(), !stage.Undated, p.Draw)
+	diagram, arrows := wire.Mermaid(start, p.Scene[0], p.Scene[1], stage.Recorder.Events(), !stage.Undated, p.Draw)
 	compare(t, "transcript.txt", bytes.TrimLeft(out.Bytes(), "\n"))
 	if !stage.Undated {
 		compare(t, "sequence.mmd", []byte(diagram))

@@ -6,12 +6,12 @@ import (
 	"syscall"
 )
 
-// enoughMemory is what has to be free for the stores of a package's tests.
+// enoughMemory is the free memory that the stores of a package's tests need.
 const enoughMemory = 1 << 30
 
-// inMemory has the tests' directories lie in memory, unless $TMPDIR names a place or
-// what is measured is the work itself: a test ends its server, never the machine. That
-// a disk has written proves nothing there, and half of their time went into waiting.
+// inMemory puts the directories of tests in memory, unless $TMPDIR is set or the run is
+// a benchmark. Tests stop servers, never the machine, so writes to a disk prove nothing
+// here, and took half of the tests' time.
 func inMemory() {
 	flag.Parse()
 	var fs syscall.Statfs_t

@@ -1,7 +1,7 @@
 // Package natstest runs nats-servers for tests: one on a fake clock in [Bubble],
-// where a 30s AckWait or a 5m TTL passes in no time and always at the same
-// instant; one on the real clock with [Start]; and, where servers talk to each
-// other over TCP, [NewCluster], [NewHub] and [NewSupercluster].
+// where a 30s AckWait or a 5m TTL takes no real time and always expires at the same
+// instant; one on the real clock with [Start]; and several servers that connect to
+// each other over TCP with [NewCluster], [NewHub] and [NewSupercluster].
 package natstest
 
 import (
@@ -19,68 +19,69 @@ import (
 	"time"
 	_ "unsafe" // for go:linkname
 
-	"github.com/nats-io/nats-server/v2/server"
+	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats-server/v2/server/ats"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 
-	"github.com/natspatterns/catalog/internal/tap"
+	"github.com/natspatterns/catalog/internal/link"
+	"github.com/natspatterns/catalog/internal/server"
 )
 
-// The server keeps one process-wide clock goroutine for JetStream. If a bubble
-// started it, the bubble could never be idle, so it starts here, outside of all.
+// The server has one process-wide clock goroutine for JetStream. A bubble that started
+// it would never be idle, so it starts here, outside of every bubble.
 func init() { ats.Register() }
 
 // Server is an embedded server with JetStream on. Its Stop and Start restart it
 // on the same store.
 type Server struct {
-	*tap.Server
+	*server.Server
 	tb testing.TB
 
 	mu    sync.Mutex // guards what follows
-	lines map[string]*tap.Line
+	links map[string]*link.Link
 }
 
 // Start starts a server without a listener, reached in process, and stops it when
 // the test ends.
 func Start(tb testing.TB) *Server {
 	tb.Helper()
-	return start(tb, server.Options{DontListen: true})
+	return start(tb, natsserver.Options{DontListen: true})
 }
 
 // Listen is Start with a listener on a free port of 127.0.0.1.
 func Listen(tb testing.TB) *Server {
 	tb.Helper()
-	return start(tb, server.Options{Port: server.RANDOM_PORT})
+	return start(tb, natsserver.Options{Port: natsserver.RANDOM_PORT})
 }
 
-func start(tb testing.TB, opts server.Options) *Server {
+func start(tb testing.TB, opts natsserver.Options) *Server {
 	tb.Helper()
 	opts.JetStream, opts.StoreDir = true, tb.TempDir()
-	srv, err := tap.NewServer(opts)
+	srv, err := server.New(opts)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(srv.Stop)
-	return &Server{Server: srv, tb: tb, lines: map[string]*tap.Line{}}
+	return &Server{Server: srv, tb: tb, links: map[string]*link.Link{}}
 }
 
-// Bubble runs f with a server inside a synctest bubble: time moves on only when
-// every goroutine in it waits. It excludes t.Parallel, and t.Run inside.
+// Bubble runs f with a server inside a synctest bubble: time advances only when every
+// goroutine in it waits. It excludes t.Parallel, and t.Run inside.
 func Bubble(t *testing.T, f func(t *testing.T, s *Server)) {
 	t.Helper()
-	await()
+	awaitTimers()
 	emptyPool()
 	defer emptyPool()
 	stuck := time.AfterFunc(time.Minute, func() {
 		debug.SetTraceback("all")
-		panic("natstest: a bubble took a minute of real time; its clock stands still while anyone in it waits for a lock or a socket")
+		panic("natstest: a bubble took a minute of real time; its clock stops while a goroutine in it waits for a lock or a socket")
 	})
 	defer stuck.Stop()
 	synctest.Test(t, func(t *testing.T) {
 		t.Cleanup(func() { time.Sleep(time.Second) }) // last of all: the file store's flushers outlive Shutdown
-		f(t, start(t, server.Options{DontListen: true}))
+		f(t, start(t, natsserver.Options{DontListen: true}))
 	})
 }
 
@@ -88,9 +89,9 @@ func Bubble(t *testing.T, f func(t *testing.T, s *Server)) {
 // Two collections would empty the pool too, and take a fifth of some tests' CPU.
 func emptyPool() { timers.p = sync.Pool{} }
 
-// await waits until nobody outside of bubbles holds a timer of the pool that he could
-// still put back: connections of the last test may be on their way out.
-func await() {
+// awaitTimers waits until no goroutine outside of bubbles holds a timer that it would
+// return to the pool: connections of the previous test may be closing.
+func awaitTimers() {
 	for range 1000 {
 		now := stacks[:runtime.Stack(stacks, true)]
 		if !slices.ContainsFunc([]string{".FlushTimeout(", ".newRequest(", ").NextMsg("}, func(holder string) bool {
@@ -102,34 +103,33 @@ func await() {
 	}
 }
 
-var stacks = make([]byte, 1<<20) // for await, before every bubble
+var stacks = make([]byte, 1<<20) // for awaitTimers, before every bubble
 
 //go:linkname timers github.com/nats-io/nats%2ego.globalTimerPool
 var timers struct{ p sync.Pool }
 
-// Line returns the wire of the participant name, to cut or delay it.
-func (s *Server) Line(name string) *tap.Line {
+// Link returns the link of the client name, to cut or delay it.
+func (s *Server) Link(name string) *link.Link {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.lines[name] == nil {
-		s.lines[name] = tap.NewLine(name, s, nil)
+	if s.links[name] == nil {
+		s.links[name] = link.New(name, s, nil)
 	}
-	return s.lines[name]
+	return s.links[name]
 }
 
-// Connect returns a connection for one participant, closed when the test ends. It
-// reconnects for ever, 100ms after each try. Asynchronous errors are discarded
-// unless opts hold a nats.ErrorHandler.
+// Connect returns a connection for the client name, closed when the test ends. It
+// reconnects for ever, 100ms after each attempt. Asynchronous errors are discarded
+// unless opts contain a nats.ErrorHandler.
 func (s *Server) Connect(name string, opts ...nats.Option) *nats.Conn {
 	s.tb.Helper()
-	return connect(s.tb, "", append([]nats.Option{nats.Name(name), nats.InProcessServer(s.Line(name))}, opts...)...)
+	return connect(s.tb, "", append([]nats.Option{nats.Name(name), nats.InProcessServer(s.Link(name))}, opts...)...)
 }
 
-// ConnectLag is Connect over a line on which whatever the participant sends takes
-// lag to arrive.
+// ConnectLag is Connect over a link that delays what the client sends by lag.
 func (s *Server) ConnectLag(name string, lag time.Duration, opts ...nats.Option) *nats.Conn {
 	s.tb.Helper()
-	s.Line(name).Delay(lag)
+	s.Link(name).Delay(lag)
 	return s.Connect(name, opts...)
 }
 
@@ -163,22 +163,22 @@ func connect(tb testing.TB, url string, opts ...nats.Option) *nats.Conn {
 }
 
 // Eventually calls f every 10ms until it returns nil, and fails the test with its
-// last error when that takes longer than d. It is for the real clock: in a bubble,
-// sleep until the instant meant.
+// last error after d. It is for the real clock: in a bubble, sleep until the exact
+// instant.
 func Eventually(tb testing.TB, d time.Duration, f func(ctx context.Context) error) {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
 	for {
-		try, done := context.WithTimeout(ctx, 2*time.Second)
-		err := f(try)
+		attempt, done := context.WithTimeout(ctx, 2*time.Second)
+		err := f(attempt)
 		done()
 		if err == nil {
 			return
 		}
 		select {
 		case <-ctx.Done():
-			tb.Fatalf("still not so after %v: %v", d, err)
+			tb.Fatalf("not successful after %v: %v", d, err)
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
@@ -187,7 +187,7 @@ func Eventually(tb testing.TB, d time.Duration, f func(ctx context.Context) erro
 var shared struct {
 	once sync.Once
 	dir  string
-	srv  *tap.Server
+	srv  *server.Server
 	err  error
 }
 
@@ -196,7 +196,7 @@ var shared struct {
 func URL() string {
 	shared.once.Do(func() {
 		if shared.dir, shared.err = os.MkdirTemp("", "natstest-"); shared.err == nil {
-			shared.srv, shared.err = tap.NewServer(server.Options{Port: server.RANDOM_PORT, JetStream: true, StoreDir: shared.dir})
+			shared.srv, shared.err = server.New(natsserver.Options{Port: natsserver.RANDOM_PORT, JetStream: true, StoreDir: shared.dir})
 		}
 	})
 	if shared.err != nil {
@@ -210,12 +210,12 @@ func URL() string {
 func Main(m *testing.M) { os.Exit(Run(m)) }
 
 // Run runs the tests, stops the server of the examples, and fails if a goroutine
-// is left.
+// leaks.
 func Run(m interface{ Run() int }) int {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400) // hundreds of servers live shortly: memory is cheaper than their sweeping
+		debug.SetGCPercent(400) // hundreds of servers live for a short time: memory is cheaper than collecting them
 	}
-	_ = flag.Set("test.parallel", "8") // parallel tests are those on the real clock: they wait more than they work
+	_ = flag.Set("test.parallel", "8") // parallel tests use the real clock: they mostly wait
 	inMemory()
 	code := m.Run()
 	if shared.srv != nil {
@@ -227,8 +227,8 @@ func Run(m interface{ Run() int }) int {
 	if code == 0 {
 		if err := goleak.Find(
 			goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"),
-			// A sourcing stream that asked for its consumer waits for the answer, up to 30s, also
-			// when its server has been shut down.
+			// A sourcing stream waits up to 30s for the reply to its request for a consumer,
+			// even after its server has shut down.
 			goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.(*stream).trySetupSourceConsumer.func3"),
 		); err != nil {
 			fmt.Fprintln(os.Stderr, "natstest: after the tests,", err)
@@ -238,10 +238,10 @@ func Run(m interface{ Run() int }) int {
 	return code
 }
 
-// FreePort is [tap.FreePort] for a test.
+// FreePort is [server.FreePort] for a test.
 func FreePort(tb testing.TB) int {
 	tb.Helper()
-	port, err := tap.FreePort()
+	port, err := server.FreePort()
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -11,14 +11,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
+	"github.com/natspatterns/catalog/internal/link"
 	"github.com/natspatterns/catalog/internal/natstest"
-	"github.com/natspatterns/catalog/internal/tap"
 )
 
 func TestMain(m *testing.M) { natstest.Main(m) }
 
-// The tests below are canaries. The bubble rests on what nats-server and nats.go
-// happen to do; when an upgrade changes that, the one that fails says what.
+// The tests below are canaries. The bubble depends on internals of nats-server and
+// nats.go; when an upgrade changes one, the canary that fails names it.
 
 // Bubbles follow each other though nats.go pools timers, which may not cross.
 func TestCanaryPooledTimers(t *testing.T) {
@@ -31,7 +31,7 @@ func TestCanaryPooledTimers(t *testing.T) {
 	}
 }
 
-// A bubble waits for those outside who will put a timer back.
+// A bubble waits for goroutines outside that will return a timer to the pool.
 func TestCanaryTimerOnItsWay(t *testing.T) {
 	nc, flushed := natstest.Start(t).ConnectLag("test", 30*time.Millisecond), make(chan error)
 	go func() { flushed <- nc.Flush() }()
@@ -81,7 +81,7 @@ func TestCanaryJetStreamTimers(t *testing.T) {
 	})
 }
 
-// A TTL'd key goes at its time, and its watcher is told.
+// A key with a TTL expires on time, and its watcher receives a purge.
 func TestCanaryKeyTTL(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		ctx := t.Context()
@@ -99,7 +99,7 @@ func TestCanaryKeyTTL(t *testing.T) {
 	})
 }
 
-// A server restarts on its store, and a cut participant reconnects, in a bubble.
+// In a bubble, a server restarts on its store, and a client reconnects after a cut.
 func TestCanaryRestartAndCut(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		ctx, js := t.Context(), s.JetStream("test")
@@ -114,10 +114,10 @@ func TestCanaryRestartAndCut(t *testing.T) {
 		_, err = js.Publish(ctx, "s.2", nil)
 		require.NoError(t, err)
 
-		s.Line("test").Down()
+		s.Link("test").Down()
 		time.Sleep(time.Second)
 		require.Equal(t, nats.RECONNECTING, js.Conn().Status())
-		s.Line("test").Up()
+		s.Link("test").Up()
 		time.Sleep(time.Second)
 		ack, err := js.Publish(ctx, "s.3", nil)
 		require.NoError(t, err)
@@ -125,7 +125,7 @@ func TestCanaryRestartAndCut(t *testing.T) {
 	})
 }
 
-// Whatever crosses a slow line takes as long as it is told to, to the instant.
+// A delayed link delays by exactly the duration that was set.
 func TestCanaryDelay(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		nc := s.ConnectLag("slow", 300*time.Millisecond)
@@ -138,7 +138,7 @@ func TestCanaryDelay(t *testing.T) {
 // HTTP over in-memory connections runs on the fake clock.
 func TestCanaryHTTP(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, _ *natstest.Server) {
-		l := tap.NewListener()
+		l := link.NewListener()
 		srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			time.Sleep(time.Hour)
 			_, _ = io.WriteString(w, "late")

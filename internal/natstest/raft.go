@@ -7,8 +7,8 @@ import (
 	_ "github.com/nats-io/nats-server/v2/server"
 )
 
-// A cluster whose leader has died waits 4 to 9s until it elects another. The
-// server's own tests shorten that, and so do these: what happens is the same.
+// After its leader crashes, a cluster waits 4 to 9s until it elects another. The
+// server's own tests shorten these timeouts, and so do these tests.
 
 //go:linkname hbInterval github.com/nats-io/nats-server/v2/server.hbInterval
 var hbInterval time.Duration
@@ -21,7 +21,7 @@ var maxElectionTimeout time.Duration
 
 func init() {
 	if hbInterval == 0 || minElectionTimeout == 0 || maxElectionTimeout == 0 {
-		panic("natstest: nats-server calls its election timeouts something else now")
+		panic("natstest: nats-server has renamed its election timeouts")
 	}
 	hbInterval, minElectionTimeout, maxElectionTimeout = 100*time.Millisecond, time.Second, 2*time.Second
 }

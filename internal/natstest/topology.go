@@ -9,18 +9,19 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
+	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/natspatterns/catalog/internal/tap"
+	"github.com/natspatterns/catalog/internal/link"
+	"github.com/natspatterns/catalog/internal/server"
 )
 
 // Cluster is servers joined by routes, with JetStream replicated among them, on
 // the real clock.
 type Cluster struct {
 	Name    string
-	Servers []*tap.Server
+	Servers []*server.Server
 	tb      testing.TB
 }
 
@@ -37,14 +38,14 @@ type Supercluster struct{ East, West *Cluster }
 // NewSupercluster starts two clusters, called EAST and WEST, of three servers each.
 func NewSupercluster(tb testing.TB) *Supercluster {
 	tb.Helper()
-	server.SetGatewaysSolicitDelay(30 * time.Millisecond) // 1s is for the world, not for a test
-	tb.Cleanup(server.ResetGatewaysSolicitDelay)
+	natsserver.SetGatewaysSolicitDelay(30 * time.Millisecond) // the default of 1s makes tests slow
+	tb.Cleanup(natsserver.ResetGatewaysSolicitDelay)
 	both := boot(tb, func() []*Cluster {
 		east, west := freePorts(tb, 3), freePorts(tb, 3)
-		remotes := []*server.RemoteGatewayOpts{{Name: "EAST", URLs: urls("nats", east)}, {Name: "WEST", URLs: urls("nats", west)}}
-		gateway := func(name string, ports []int) func(i int, o *server.Options) {
-			return func(i int, o *server.Options) {
-				o.Gateway = server.GatewayOpts{Name: name, Host: "127.0.0.1", Port: ports[i], Gateways: remotes}
+		remotes := []*natsserver.RemoteGatewayOpts{{Name: "EAST", URLs: urls("nats", east)}, {Name: "WEST", URLs: urls("nats", west)}}
+		gateway := func(name string, ports []int) func(i int, o *natsserver.Options) {
+			return func(i int, o *natsserver.Options) {
+				o.Gateway = natsserver.GatewayOpts{Name: name, Host: "127.0.0.1", Port: ports[i], Gateways: remotes}
 			}
 		}
 		return []*Cluster{
@@ -56,29 +57,29 @@ func NewSupercluster(tb testing.TB) *Supercluster {
 }
 
 // newCluster prepares the servers of a cluster, which [boot] starts.
-func newCluster(tb testing.TB, name string, routes []int, also func(i int, o *server.Options)) *Cluster {
+func newCluster(tb testing.TB, name string, routes []int, also func(i int, o *natsserver.Options)) *Cluster {
 	c := &Cluster{Name: name, tb: tb}
 	for i, port := range routes {
-		o := server.Options{
+		o := natsserver.Options{
 			ServerName: fmt.Sprintf("%s-%d", name, i), Port: FreePort(tb), JetStream: true, StoreDir: tb.TempDir(),
-			Cluster: server.ClusterOpts{Name: name, Host: "127.0.0.1", Port: port}, Routes: urls("nats", routes),
+			Cluster: natsserver.ClusterOpts{Name: name, Host: "127.0.0.1", Port: port}, Routes: urls("nats", routes),
 		}
 		if also != nil {
 			also(i, &o)
 		}
-		c.Servers = append(c.Servers, tap.PrepareServer(o))
+		c.Servers = append(c.Servers, server.Prepare(o))
 	}
 	return c
 }
 
 // boot starts the clusters that prepare returns, all servers at once, and waits
-// until they agree on a leader. Where the first votes are split, servers wait for 4 to
-// 9s before they vote again: it is quicker to begin anew.
+// until they have a leader. After a split vote, servers wait for 4 to 9s before they
+// vote again: it is faster to start new servers.
 func boot(tb testing.TB, prepare func() []*Cluster) []*Cluster {
 	tb.Helper()
 	var err error
-	for _, patience := range []time.Duration{2 * time.Second, 2 * time.Second, 4 * time.Second, 20 * time.Second, 20 * time.Second} {
-		var all []*tap.Server
+	for _, timeout := range []time.Duration{2 * time.Second, 2 * time.Second, 4 * time.Second, 20 * time.Second, 20 * time.Second} {
+		var all []*server.Server
 		clusters := prepare()
 		for _, c := range clusters {
 			all = append(all, c.Servers...)
@@ -95,11 +96,11 @@ func boot(tb testing.TB, prepare func() []*Cluster) []*Cluster {
 			err = errors.Join(err, <-started)
 		}
 		if err == nil {
-			err = settled(all, patience)
+			err = waitCurrent(all, timeout)
 		}
 		for _, c := range clusters {
 			if err == nil {
-				err = c.places(patience)
+				err = c.waitPlacement(timeout)
 			}
 		}
 		stop := func() {
@@ -113,12 +114,12 @@ func boot(tb testing.TB, prepare func() []*Cluster) []*Cluster {
 		}
 		stop()
 	}
-	tb.Fatal("natstest: no cluster in five tries: ", err)
+	tb.Fatal("natstest: no cluster after five attempts: ", err)
 	return nil
 }
 
-// settled waits until a leader of JetStream sees all servers, and they are current.
-func settled(all []*tap.Server, d time.Duration) error {
+// waitCurrent waits until a JetStream leader sees all servers, and all are current.
+func waitCurrent(all []*server.Server, d time.Duration) error {
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		leader, current := 0, 0
 		for _, s := range all {
@@ -137,9 +138,9 @@ func settled(all []*tap.Server, d time.Duration) error {
 	return fmt.Errorf("no leader of %d servers within %v", len(all), d)
 }
 
-// places waits until the cluster finds a place for a stream on all its servers: it
-// may take a while longer to see them all online.
-func (c *Cluster) places(d time.Duration) error {
+// waitPlacement waits until the cluster can place a stream on all its servers: after
+// the election, the leader needs more time to see all of them online.
+func (c *Cluster) waitPlacement(d time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
 	js, err := jetstream.New(c.Connect("natstest"))
@@ -149,20 +150,20 @@ func (c *Cluster) places(d time.Duration) error {
 	defer js.Conn().Close()
 	cfg := jetstream.StreamConfig{Name: "NATSTEST", Subjects: []string{"natstest"}, Replicas: len(c.Servers), Storage: jetstream.MemoryStorage}
 	for {
-		try, done := context.WithTimeout(ctx, 2*time.Second)
-		_, err := js.CreateStream(try, cfg)
+		attempt, done := context.WithTimeout(ctx, 2*time.Second)
+		_, err := js.CreateStream(attempt, cfg)
 		done()
 		if err == nil {
 			return js.DeleteStream(ctx, cfg.Name)
 		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("no place for a stream on %d servers: %w", len(c.Servers), err)
+			return fmt.Errorf("cannot place a stream on %d servers: %w", len(c.Servers), err)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
 }
 
-// URL names all servers of the cluster.
+// URL returns the URLs of all servers of the cluster.
 func (c *Cluster) URL() string {
 	var us []string
 	for _, s := range c.Servers {
@@ -171,24 +172,24 @@ func (c *Cluster) URL() string {
 	return strings.Join(us, ",")
 }
 
-// Connect returns a connection to one of the servers, which survives its end.
+// Connect returns a connection to one of the servers, which reconnects to another.
 func (c *Cluster) Connect(name string, opts ...nats.Option) *nats.Conn {
 	c.tb.Helper()
 	return connect(c.tb, c.URL(), append([]nats.Option{nats.Name(name)}, opts...)...)
 }
 
-// Settled waits until every server of the cluster runs and is current.
-func (c *Cluster) Settled() {
+// WaitCurrent waits until every server of the cluster runs and is current.
+func (c *Cluster) WaitCurrent() {
 	c.tb.Helper()
-	if err := settled(c.Servers, 30*time.Second); err != nil {
+	if err := waitCurrent(c.Servers, 30*time.Second); err != nil {
 		c.tb.Fatal("natstest: ", err)
 	}
 }
 
 // Leader returns the server that leads the stream.
-func (c *Cluster) Leader(js jetstream.JetStream, stream string) *tap.Server {
+func (c *Cluster) Leader(js jetstream.JetStream, stream string) *server.Server {
 	c.tb.Helper()
-	var leader *tap.Server
+	var leader *server.Server
 	Eventually(c.tb, 20*time.Second, func(ctx context.Context) error {
 		s, err := js.Stream(ctx, stream)
 		if err != nil {
@@ -212,12 +213,12 @@ type Hub struct {
 }
 
 // NewHub starts a hub. Each of also may change its options first.
-func NewHub(tb testing.TB, also ...func(*server.Options)) *Hub {
+func NewHub(tb testing.TB, also ...func(*natsserver.Options)) *Hub {
 	tb.Helper()
-	port := FreePort(tb) // fixed, so that a restarted hub is found again
-	o := server.Options{
+	port := FreePort(tb) // fixed, so that leaf nodes find a restarted hub
+	o := natsserver.Options{
 		ServerName: "hub", Port: FreePort(tb), JetStreamDomain: "hub",
-		LeafNode: server.LeafNodeOpts{Host: "127.0.0.1", Port: port, NoAdvertise: true}, // a leaf told the address would go round the Link
+		LeafNode: natsserver.LeafNodeOpts{Host: "127.0.0.1", Port: port, NoAdvertise: true}, // a leaf node would connect to an advertised address, and bypass Proxy
 	}
 	for _, f := range also {
 		f(&o)
@@ -225,42 +226,42 @@ func NewHub(tb testing.TB, also ...func(*server.Options)) *Hub {
 	return &Hub{start(tb, o), port}
 }
 
-// Leaf is a server connected to a hub over a Link that can be cut.
+// Leaf is a server connected to a hub over Proxy, which can be cut.
 type Leaf struct {
 	*Server
-	Link *tap.Proxy
+	Proxy *link.Proxy
 }
 
 // Leaf starts a leaf node in a JetStream domain of its own, and waits until it is
 // connected. Each of also may change its options first.
-func (h *Hub) Leaf(domain string, also ...func(*server.Options)) *Leaf {
+func (h *Hub) Leaf(domain string, also ...func(*natsserver.Options)) *Leaf {
 	h.tb.Helper()
-	link, err := tap.NewProxy(0, fmt.Sprintf("127.0.0.1:%d", h.leafPort))
+	proxy, err := link.NewProxy(0, fmt.Sprintf("127.0.0.1:%d", h.leafPort))
 	if err != nil {
 		h.tb.Fatal(err)
 	}
-	h.tb.Cleanup(func() { _ = link.Close() })
-	o := server.Options{
-		ServerName: domain, Port: server.RANDOM_PORT, JetStreamDomain: domain,
-		LeafNode: server.LeafNodeOpts{
+	h.tb.Cleanup(func() { _ = proxy.Close() })
+	o := natsserver.Options{
+		ServerName: domain, Port: natsserver.RANDOM_PORT, JetStreamDomain: domain,
+		LeafNode: natsserver.LeafNodeOpts{
 			ReconnectInterval: 100 * time.Millisecond,
-			Remotes:           []*server.RemoteLeafOpts{{URLs: []*url.URL{{Scheme: "nats-leaf", Host: link.Addr()}}}},
+			Remotes:           []*natsserver.RemoteLeafOpts{{URLs: []*url.URL{{Scheme: "nats-leaf", Host: proxy.Addr()}}}},
 		},
 	}
 	for _, f := range also {
 		f(&o)
 	}
-	leaf := &Leaf{start(h.tb, o), link}
+	leaf := &Leaf{start(h.tb, o), proxy}
 	leaf.Linked(len(o.LeafNode.Remotes))
 	return leaf
 }
 
-// Linked waits until the leaf has n links to its hub: 0 after a cut.
+// Linked waits until the leaf has n leaf node connections to its hub: 0 after a cut.
 func (l *Leaf) Linked(n int) {
 	l.tb.Helper()
 	Eventually(l.tb, 15*time.Second, func(context.Context) error {
 		if got := l.Server.Server.Server().NumLeafNodes(); got != n {
-			return fmt.Errorf("%d links to the hub, want %d", got, n)
+			return fmt.Errorf("%d leaf node connections to the hub, want %d", got, n)
 		}
 		return nil
 	})

@@ -12,7 +12,7 @@ import (
 	"github.com/natspatterns/catalog/internal/natstest"
 )
 
-// What a stream of three replicas acknowledged is there after its leader restarts.
+// A stream of three replicas has its acknowledged messages after its leader restarts.
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	c := natstest.NewCluster(t)
@@ -26,7 +26,7 @@ func TestCluster(t *testing.T) {
 	leader := c.Leader(js, "S")
 	leader.Stop()
 	require.NoError(t, leader.Start())
-	c.Settled()
+	c.WaitCurrent()
 	natstest.Eventually(t, 15*time.Second, func(ctx context.Context) error {
 		s, err := js.Stream(ctx, "S")
 		if err == nil && s.CachedInfo().State.Msgs != 1 {
@@ -36,7 +36,7 @@ func TestCluster(t *testing.T) {
 	})
 }
 
-// A leaf works in its own domain while its link is cut, and finds back.
+// A leaf node works in its own domain while its link is cut, and reconnects.
 func TestHub(t *testing.T) {
 	t.Parallel()
 	hub := natstest.NewHub(t)
@@ -44,11 +44,11 @@ func TestHub(t *testing.T) {
 	js := leaf.JetStream("test")
 	_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s.>"}})
 	require.NoError(t, err)
-	leaf.Link.Down()
+	leaf.Proxy.Down()
 	leaf.Linked(0)
 	_, err = js.Publish(t.Context(), "s.1", nil)
 	require.NoError(t, err)
-	leaf.Link.Up()
+	leaf.Proxy.Up()
 	leaf.Linked(1)
 	fromHub, err := jetstream.NewWithDomain(hub.Connect("test"), "leaf")
 	require.NoError(t, err)

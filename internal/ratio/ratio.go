@@ -1,6 +1,6 @@
-// Package ratio measures a pattern beside plain nats.go doing the same work, in
-// one process and in turns, because on a shared machine only the ratio of two
-// things done side by side means anything.
+// Package ratio compares the speed of a pattern with plain nats.go that does the same
+// work. Both run in turns in one process, because on a shared machine only their ratio
+// is repeatable.
 package ratio
 
 import (
@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Bar is what a pattern's cost is held to. One of AtLeast and AtMost is set.
+// Bar is the limit for a pattern's cost. One of AtLeast and AtMost is set.
 type Bar struct {
 	Pattern, Metric string
 	AtLeast         float64       // ours does this many times the work of plain in the same time
@@ -20,9 +20,9 @@ type Bar struct {
 	Pairs           int           // 7 if zero; 9 for tails of latency
 }
 
-// Compare calls plain and ours in turns, each of which does the same work and
-// returns how long the part that counts took, and prints the median ratio. It
-// measures once, however often the benchmark is asked to loop.
+// Compare calls plain and ours in turns and prints the median ratio. Both do the same
+// work and return the duration of the measured part. Compare measures once, for any
+// b.N.
 func (r Bar) Compare(b *testing.B, plain, ours func(b *testing.B) time.Duration) {
 	b.Helper()
 	if b.N > 1 {
@@ -32,13 +32,13 @@ func (r Bar) Compare(b *testing.B, plain, ours func(b *testing.B) time.Duration)
 	var ratios, extra []float64
 	for i := range pairs + 1 {
 		var p, o time.Duration
-		if i%2 == 0 { // neither always comes first
+		if i%2 == 0 { // each comes first in half of the pairs
 			p, o = plain(b), ours(b)
 		} else {
 			o, p = ours(b), plain(b)
 		}
 		if i == 0 {
-			continue // warms up
+			continue // warm-up
 		}
 		if r.AtLeast > 0 {
 			ratios = append(ratios, p.Seconds()/o.Seconds())

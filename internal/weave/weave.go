@@ -1,11 +1,11 @@
-// Package weave fills the blocks of a Markdown page from the files they quote. A
-// block is quoted by a comment on the line above it, one of
+// Package weave fills the code blocks of a Markdown page from the files they quote. A
+// comment on the line above a block names its source, one of
 //
 //	<!-- weave patterns/x/x.go Send Monitor.Run -->    declarations, by name
 //	<!-- weave patterns/x/doc.go #Guarantees -->       a section of the package doc
 //	<!-- weave demos/x/testdata/transcript.txt -->     a whole file
 //
-// and a name that is gone is an error, not an empty block.
+// and a name that does not exist is an error.
 package weave
 
 import (

@@ -38,7 +38,7 @@ func TestPage(t *testing.T) {
 		"<!-- weave t.txt -->\n```\n  0.10s  up\n```\nend\n"
 	for _, page := range []string{
 		"# A\n\n<!-- weave a.go Box.Put x -->\n\n<!-- weave a.go #Guarantees -->\n\n<!-- weave t.txt -->\nend\n",
-		want, // what is woven already is woven anew
+		want, // a filled block is filled again
 	} {
 		got, err := weave.Page(tree, []byte(page))
 		require.NoError(t, err)

@@ -84,8 +84,8 @@ func TestGivenUp(t *testing.T) {
 				calls := 0
 				stop := start(t, js, cfg, func(context.Context, backoff.Message) error {
 					if calls++; calls == 1 { // what follows takes 100ms there, and the term another 100ms
-						s.Line("worker").Delay(100 * time.Millisecond)
-						time.AfterFunc(150*time.Millisecond, func() { s.Line("worker").Cut(); s.Line("worker").Delay(0) })
+						s.Link("worker").Delay(100 * time.Millisecond)
+						time.AfterFunc(150*time.Millisecond, func() { s.Link("worker").Cut(); s.Link("worker").Delay(0) })
 					}
 					return err
 				})

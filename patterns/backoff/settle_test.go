@@ -32,8 +32,8 @@ func TestAway(t *testing.T) {
 				b := newBank(0, until(time.Second))
 				start(t, js, cfg, func(ctx context.Context, msg backoff.Message) error {
 					if msg.Try == 1 { // what follows takes 100ms there, and the ack another 100ms
-						s.Line("worker").Delay(100 * time.Millisecond)
-						time.AfterFunc(150*time.Millisecond, func() { s.Line("worker").Cut(); s.Line("worker").Delay(0) })
+						s.Link("worker").Delay(100 * time.Millisecond)
+						time.AfterFunc(150*time.Millisecond, func() { s.Link("worker").Cut(); s.Link("worker").Delay(0) })
 					}
 					return b.book(ctx, msg)
 				})
@@ -65,7 +65,7 @@ func TestDeath(t *testing.T) {
 		for _, name := range []string{"a", "b", "c", "d"} {
 			stop := start(t, s.JetStream(name), cfg, func(_ context.Context, msg backoff.Message) error {
 				tries = append(tries, msg.Try)
-				s.Line(name).Down()
+				s.Link(name).Down()
 				return nil
 			})
 			time.Sleep(6 * time.Second)

@@ -46,7 +46,7 @@ func hopeless(id string) bool { return id == "pay-7" || id == "pay-8" }
 type span struct{ from, to time.Duration }
 
 // history sends thirty messages, of which two always fail, to two workers, while the
-// dependency is down for a while, lines are cut, workers die and are replaced, and the
+// dependency is down for a while, links are cut, workers die and are replaced, and the
 // server restarts.
 func history(t *testing.T, seed uint64, run role) (o outcome) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
@@ -83,7 +83,7 @@ func history(t *testing.T, seed uint64, run role) (o outcome) {
 				})
 			})
 			time.Sleep(7 * time.Millisecond)
-			return name, func() { dead.Store(true); s.Line(name).Down(); cancel() }
+			return name, func() { dead.Store(true); s.Link(name).Down(); cancel() }
 		}
 		var names [2]string
 		var die [2]func()
@@ -102,16 +102,16 @@ func history(t *testing.T, seed uint64, run role) (o outcome) {
 		for range 6 {
 			time.Sleep(within(2 * time.Second))
 			i := chance.IntN(2)
-			line := s.Line(names[i])
+			link := s.Link(names[i])
 			switch chance.IntN(5) {
 			case 0:
-				line.Cut()
+				link.Cut()
 			case 1:
-				line.Down()
+				link.Down()
 				time.Sleep(within(5 * time.Second))
-				line.Up()
+				link.Up()
 			case 2:
-				line.Delay(within(300 * time.Millisecond))
+				link.Delay(within(300 * time.Millisecond))
 			case 3:
 				die[i]()
 				names[i], die[i] = spawn()
@@ -123,7 +123,7 @@ func history(t *testing.T, seed uint64, run role) (o outcome) {
 			}
 		}
 		for _, name := range names {
-			s.Line(name).Delay(0)
+			s.Link(name).Delay(0)
 		}
 		sending.Wait()
 		time.Sleep(time.Minute) // what is under way comes to its end

@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/natspatterns/catalog/internal/ratio"
-	"github.com/natspatterns/catalog/internal/tap"
+	"github.com/natspatterns/catalog/internal/server"
 	"github.com/natspatterns/catalog/patterns/bridgehead"
 )
 
@@ -19,13 +19,13 @@ const messages = 10_000
 // it takes from the link's return until all have arrived at the hub.
 func across(border string, open func(ctx context.Context, edge, hub jetstream.JetStream) (jetstream.Stream, error)) func(b *testing.B) time.Duration {
 	return func(b *testing.B) time.Duration {
-		s, err := tap.NewSites(b.TempDir(), border)
+		s, err := server.NewSites(b.TempDir(), border)
 		if err != nil {
 			b.Fatal(err)
 		}
 		defer s.Stop()
 		ctx := b.Context()
-		site := func(srv *tap.Server) jetstream.JetStream {
+		site := func(srv *server.Server) jetstream.JetStream {
 			nc, err := nats.Connect(srv.ClientURL())
 			if err != nil {
 				b.Fatal(err)

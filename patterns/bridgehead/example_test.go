@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/natspatterns/catalog/internal/tap"
+	"github.com/natspatterns/catalog/internal/server"
 	"github.com/natspatterns/catalog/patterns/bridgehead"
 )
 
@@ -24,13 +24,13 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	sites, err := tap.NewSites(dir, border) // two servers of your own, with the border in the hub's configuration
+	sites, err := server.NewSites(dir, border) // two servers of your own, with the border in the hub's configuration
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer sites.Stop()
 
-	at := func(s *tap.Server) jetstream.JetStream {
+	at := func(s *server.Server) jetstream.JetStream {
 		nc, err := nats.Connect(s.ClientURL())
 		if err != nil {
 			log.Fatal(err)

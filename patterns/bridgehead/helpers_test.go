@@ -12,12 +12,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/natspatterns/catalog/internal/natstest"
-	"github.com/natspatterns/catalog/internal/tap"
+	"github.com/natspatterns/catalog/internal/server"
 	"github.com/natspatterns/catalog/patterns/bridgehead"
 )
 
 // sites starts two sites, with the border of the treaties unless open.
-func sites(t *testing.T, open bool, treaties ...bridgehead.Treaty) *tap.Sites {
+func sites(t *testing.T, open bool, treaties ...bridgehead.Treaty) *server.Sites {
 	t.Helper()
 	border := ""
 	if !open {
@@ -25,13 +25,13 @@ func sites(t *testing.T, open bool, treaties ...bridgehead.Treaty) *tap.Sites {
 		border, err = bridgehead.Border("edge", treaties...)
 		require.NoError(t, err)
 	}
-	s, err := tap.NewSites(t.TempDir(), border)
+	s, err := server.NewSites(t.TempDir(), border)
 	require.NoError(t, err)
 	t.Cleanup(s.Stop)
 	return s
 }
 
-func connect(t *testing.T, s *tap.Server) *nats.Conn {
+func connect(t *testing.T, s *server.Server) *nats.Conn {
 	t.Helper()
 	nc, err := nats.Connect(s.ClientURL(), nats.MaxReconnects(-1), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	require.NoError(t, err)

@@ -49,7 +49,7 @@ func TestAway(t *testing.T) {
 		end := lead(t, s, "ann", func(ctx context.Context, term *controlplane.Term) {
 			set(ctx, t, term, "", controlplane.Desired{State: controlplane.Running})
 			time.Sleep(time.Second)
-			s.Line("web-1").Down()
+			s.Link("web-1").Down()
 			for _, state := range []controlplane.State{controlplane.Paused, controlplane.Running, controlplane.Draining} {
 				time.Sleep(10 * time.Second)
 				set(ctx, t, term, "", controlplane.Desired{State: state})
@@ -57,7 +57,7 @@ func TestAway(t *testing.T) {
 		})
 		time.Sleep(40 * time.Second)
 		require.Equal(t, []string{"0s running  0"}, cut.done())
-		s.Line("web-1").Up()
+		s.Link("web-1").Up()
 		late := join(t, s, "web-2", nil)
 		time.Sleep(20 * time.Second)
 		require.Len(t, cut.done(), 2)

@@ -50,12 +50,12 @@ func TestTell(t *testing.T) {
 			require.Zero(t, time.Since(start))
 		}},
 		{"who is away misses it", func(t *testing.T, s *natstest.Server, one, two *instance) {
-			s.Line("web-2").Down()
+			s.Link("web-2").Down()
 			time.Sleep(time.Second)
 			got, err := tell(t, s, controlplane.Target{Service: "web"}, flush)
 			require.NoError(t, err)
 			require.Len(t, got, 1)
-			s.Line("web-2").Up()
+			s.Link("web-2").Up()
 			time.Sleep(time.Minute)
 			require.Empty(t, two.done())
 			require.Len(t, one.done(), 1)

@@ -38,10 +38,10 @@ func TestTakeover(t *testing.T) {
 		cleo := controller("cleo")
 		time.Sleep(time.Second)
 		cut := time.Now()
-		s.Line("bob").Down()
+		s.Link("bob").Down()
 		<-active
 		require.LessOrEqual(t, time.Since(cut), 6*time.Second)
-		s.Line("bob").Up()
+		s.Link("bob").Up()
 		time.Sleep(10 * time.Second)
 		require.Empty(t, active)
 		bob()
@@ -68,10 +68,10 @@ func TestPausedController(t *testing.T) {
 				errs := make(chan error, 1)
 				ann := lead(t, s, "ann", func(ctx context.Context, term *controlplane.Term) {
 					time.Sleep(100 * time.Millisecond)
-					s.Line("ann").Delay(time.Hour) // nothing of it gets through: no renewal either
+					s.Link("ann").Delay(time.Hour) // nothing of it gets through: no renewal either
 					time.Sleep(tc.paused)
-					s.Line("ann").Delay(0)
-					s.Line("ann").Cut() // what was under way is lost; its next write is the late one
+					s.Link("ann").Delay(0)
+					s.Link("ann").Cut() // what was under way is lost; its next write is the late one
 					time.Sleep(500 * time.Millisecond)
 					_, err := term.Set(context.WithoutCancel(ctx), "web", "", controlplane.Desired{State: controlplane.Stopped})
 					select {
@@ -179,11 +179,11 @@ func TestFaults(t *testing.T) {
 				who := []string{"ann", "bob", "web-1", "web-2"}[chance.IntN(4)]
 				switch chance.IntN(3) {
 				case 0:
-					s.Line(who).Cut()
+					s.Link(who).Cut()
 				case 1:
-					s.Line(who).Down()
+					s.Link(who).Down()
 					time.Sleep(time.Duration(chance.IntN(6000)) * time.Millisecond)
-					s.Line(who).Up()
+					s.Link(who).Up()
 				case 2:
 					s.Stop()
 					time.Sleep(time.Duration(chance.IntN(3000)) * time.Millisecond)

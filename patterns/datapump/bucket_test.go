@@ -61,8 +61,8 @@ func TestBucketCut(t *testing.T) {
 				rows[i] = datapump.Row{Table: &schema.Tables[1], Seq: uint64(i + 1), Values: []any{int64(i), "a"}}
 			}
 			require.NoError(t, store.Apply(t.Context(), "p", 0, 1, rows))
-			s.Line("store").Delay(20 * time.Millisecond)
-			cut := time.AfterFunc(at*time.Millisecond, s.Line("store").Cut)
+			s.Link("store").Delay(20 * time.Millisecond)
+			cut := time.AfterFunc(at*time.Millisecond, s.Link("store").Cut)
 			defer cut.Stop()
 			n := 0
 			for _, err := range store.Query(t.Context(), schema.Statements[2], nil) {

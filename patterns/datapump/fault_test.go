@@ -25,7 +25,7 @@ type twin func(datapump.Store, *sql.DB) datapump.Store
 
 func right(s datapump.Store, _ *sql.DB) datapump.Store { return s }
 
-// Histories of two pumps of one name, while lines are cut, servers restart, pumps
+// Histories of two pumps of one name, while links are cut, servers restart, pumps
 // die, and the store fails before and after it commits.
 func TestFaults(t *testing.T) {
 	for seed := range *histories {
@@ -117,7 +117,9 @@ func simulate(t *testing.T, seed uint64, wrong twin) (broken error) {
 			}
 			healed()
 		})
-		wg.Go(func() { s.Torment(ctx, r, []string{"line-0", "line-1", "line-2"}, 400*time.Millisecond, seed%2 == 0) })
+		wg.Go(func() {
+			s.InjectFaults(ctx, r, []string{"line-0", "line-1", "line-2"}, 400*time.Millisecond, seed%2 == 0)
+		})
 		wg.Wait()
 		broken = verify(t, s.JetStream("check"), store, good, bad)
 	})

@@ -113,21 +113,21 @@ func TestPump(t *testing.T) {
 		"what is removed from the stream too soon is counted": func(t *testing.T, p *play) {
 			publish(t, p.js, "sales", `{"n":1}`)
 			time.Sleep(time.Second)
-			p.s.Line("pump").Down() // or it would have them in hand already
+			p.s.Link("pump").Down() // or it would have them in hand already
 			last := publish(t, p.js, "sales", `{"n":2}`, `{"n":3}`, `{"n":4}`)
 			s, err := p.js.Stream(t.Context(), "SHOPS")
 			require.NoError(t, err)
 			require.NoError(t, s.Purge(t.Context(), jetstream.WithPurgeSequence(last)))
-			p.s.Line("pump").Up()
+			p.s.Link("pump").Up()
 			time.Sleep(time.Minute)
 			require.Equal(t, datapump.State{Applied: last, Rows: 2, Missed: 2}, p.pump.State())
 			require.Contains(t, p.log.String(), "removed")
 		},
 		"a cut is gone over": func(t *testing.T, p *play) {
-			p.s.Line("pump").Down()
+			p.s.Link("pump").Down()
 			last := publish(t, p.js, "sales", `{"n":1}`, `{"n":2}`)
 			time.Sleep(time.Minute)
-			p.s.Line("pump").Up()
+			p.s.Link("pump").Up()
 			time.Sleep(15 * time.Second)
 			require.Equal(t, datapump.State{Applied: last, Rows: 2}, p.pump.State())
 		},

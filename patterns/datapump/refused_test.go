@@ -131,7 +131,7 @@ func TestDrift(t *testing.T) {
 	}
 }
 
-// cutting is a store that cuts a line now and then, while rows are on it.
+// cutting is a store that cuts a link now and then, while rows are on it.
 type cutting struct {
 	datapump.Store
 	cut func()
@@ -153,7 +153,7 @@ func TestSwallowed(t *testing.T) {
 		require.NoError(t, datapump.Provision(t.Context(), js, "shops", datapump.Config{}))
 		fill(t, js, 3000)
 		p, err := datapump.NewPump(t.Context(), s.JetStream("pump"), "shops", "main",
-			&cutting{Store: store, cut: s.Line("pump").Cut}, datapump.Config{Batch: 100})
+			&cutting{Store: store, cut: s.Link("pump").Cut}, datapump.Config{Batch: 100})
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)

@@ -95,12 +95,12 @@ func TestResult(t *testing.T) {
 		"a client that dies frees the cursor within a second": func(t *testing.T, p *play) {
 			for range datapump.Query[sale](t.Context(), p.client, "shops", "sales", nil) {
 				require.EqualValues(t, 1, p.open.Load())
-				p.s.Line("client").Down()
+				p.s.Link("client").Down()
 				time.Sleep(1100 * time.Millisecond)
 				require.Zero(t, p.open.Load())
 				break
 			}
-			p.s.Line("client").Up()
+			p.s.Link("client").Up()
 		},
 		"a slow store is not taken for a dead reader": func(t *testing.T, p *play) {
 			p.slow, p.most = 40*time.Second, 1
@@ -111,11 +111,11 @@ func TestResult(t *testing.T) {
 		"a reader that is cut off is noticed": func(t *testing.T, p *play) {
 			p.slow = time.Hour
 			start := time.Now()
-			time.AfterFunc(1500*time.Millisecond, p.s.Line("reader").Down)
+			time.AfterFunc(1500*time.Millisecond, p.s.Link("reader").Down)
 			_, err := all[sale](t.Context(), p.client, "sales", nil)
 			require.ErrorIs(t, err, datapump.ErrIncomplete)
 			require.Equal(t, 6*time.Second, time.Since(start).Truncate(time.Second))
-			p.s.Line("reader").Up()
+			p.s.Link("reader").Up()
 			p.stop()
 		},
 		"a chunk that is lost is noticed": func(t *testing.T, p *play) {
@@ -124,7 +124,7 @@ func TestResult(t *testing.T) {
 				if err != nil {
 					break
 				}
-				p.s.Line("client").Cut() // with it what is on the way, and then the credits
+				p.s.Link("client").Cut() // with it what is on the way, and then the credits
 			}
 			require.Error(t, err)
 		},

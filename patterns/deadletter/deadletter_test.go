@@ -86,7 +86,7 @@ func TestWorkersDied(t *testing.T) {
 		for _, name := range []string{"a", "b", "c"} {
 			stop := sc.work(name, "packing", func(_ context.Context, msg *nats.Msg) error {
 				sc.note("%s takes it", name)
-				s.Line(name).Down()
+				s.Link(name).Down()
 				return nil // an ack that nobody hears
 			}, deadletter.Config{Tries: 3})
 			time.Sleep(5 * time.Second)

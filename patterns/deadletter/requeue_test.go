@@ -154,7 +154,7 @@ func TestPurge(t *testing.T) {
 		sc := newScene(t, s, jetstream.WorkQueuePolicy, deadletter.Config{Keep: time.Hour})
 		sc.send("poison")
 		stop := sc.work("worker", "packing", func(ctx context.Context, msg *nats.Msg) error {
-			time.AfterFunc(100*time.Millisecond, func() { s.Line("worker").Down() })
+			time.AfterFunc(100*time.Millisecond, func() { s.Link("worker").Down() })
 			return sc.handle("packing")(ctx, msg)
 		}, deadletter.Config{Keep: time.Hour})
 		time.Sleep(time.Second)
@@ -184,7 +184,7 @@ func TestStoredAndDied(t *testing.T) {
 			name := fmt.Sprint("worker-", i)
 			js := flaky{s.JetStream(name), func(point string, m *nats.Msg) bool {
 				if point == "after" {
-					s.Line(name).Down()
+					s.Link(name).Down()
 				}
 				return point == "after"
 			}}

@@ -34,7 +34,7 @@ type form struct {
 }
 
 // history sends twenty messages, eight of which cannot be handled, while processes
-// die where it hurts and are replaced, lines are cut and the server restarts. It
+// die where it hurts and are replaced, links are cut and the server restarts. It
 // returns what is amiss when all is calm; and then, if again, when an operator who
 // dies as well has requeued all that was kept.
 func history(t *testing.T, seed uint64, f form, again bool) (amiss []string) {
@@ -78,7 +78,7 @@ func history(t *testing.T, seed uint64, f form, again bool) (amiss []string) {
 					end, err := live(sc, conns[born], func(point, body string) bool {
 						hit := strikes(point, body)
 						if hit {
-							s.Line(name).Down()
+							s.Link(name).Down()
 							once.Do(func() { close(died) })
 						}
 						return hit
@@ -115,21 +115,21 @@ func history(t *testing.T, seed uint64, f form, again bool) (amiss []string) {
 				time.Sleep(time.Duration(chance.IntN(1500)) * time.Millisecond)
 				switch chance.IntN(4) {
 				case 0, 1:
-					s.Line(who([]string{"worker", "keeper"}[chance.IntN(2)])).Cut()
+					s.Link(who([]string{"worker", "keeper"}[chance.IntN(2)])).Cut()
 				case 2:
-					s.Line("client").Cut()
+					s.Link("client").Cut()
 				case 3:
 					worker := ""
 					for f.maxDeliver > 0 && worker != who("worker") { // or advisories die with the server: see TestAdvisoryDies
 						worker = who("worker")
-						s.Line(worker).Down()
+						s.Link(worker).Down()
 						time.Sleep(3 * time.Second) // nothing is in hand, nor waits for its next try
 					}
 					s.Stop()
 					time.Sleep(time.Duration(chance.IntN(2000)) * time.Millisecond)
 					require.NoError(t, s.Start())
 					if worker != "" {
-						s.Line(worker).Up()
+						s.Link(worker).Up()
 					}
 				}
 			}

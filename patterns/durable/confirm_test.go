@@ -12,7 +12,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/durable"
 )
 
-// The line is cut while the ack is on its way. A Subscriber acks until the server has
+// The link is cut while the ack is on its way. A Subscriber acks until the server has
 // said that it heard, and nobody does the message again; an ack that is only sent is
 // lost, and the next process of the same name does it again.
 func TestConfirm(t *testing.T) {
@@ -47,12 +47,12 @@ func TestConfirm(t *testing.T) {
 				go func() {
 					defer close(ended)
 					tc.receive(ctx, s.JetStream("desk"), func(ctx context.Context, msg durable.Message) error {
-						s.Line("desk").Delay(100 * time.Millisecond) // the ack is on its way when
-						time.AfterFunc(50*time.Millisecond, func() { s.Line("desk").Cut(); s.Line("desk").Delay(0) })
+						s.Link("desk").Delay(100 * time.Millisecond) // the ack is on its way when
+						time.AfterFunc(50*time.Millisecond, func() { s.Link("desk").Cut(); s.Link("desk").Delay(0) })
 						return l.did(ctx, msg)
 					})
 				}()
-				time.Sleep(10 * time.Second) // and the line has long been back when
+				time.Sleep(10 * time.Second) // and the link has long been back when
 				cancel()
 				<-ended
 				start(t, subscribe(t, js, "desk", durable.Config{}), l.did)
@@ -67,16 +67,16 @@ func TestConfirm(t *testing.T) {
 func TestConfirmLate(t *testing.T) {
 	for _, outage := range []time.Duration{1500 * time.Millisecond, 5 * time.Minute} {
 		natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-			cfg, line := durable.Config{AckWait: time.Second}, s.Line("desk")
+			cfg, link := durable.Config{AckWait: time.Second}, s.Link("desk")
 			js := s.JetStream("shop")
 			sub := subscribe(t, s.JetStream("desk"), "desk", cfg)
 			publish(t, js, numbered(1, 3)...)
 			var l ledger
 			stop := start(t, sub, func(ctx context.Context, msg durable.Message) error {
 				if msg.ID == "order-2" && msg.Delivery == 1 {
-					line.Delay(100 * time.Millisecond) // the ack is on its way when
-					time.AfterFunc(50*time.Millisecond, func() { line.Down(); line.Delay(0) })
-					time.AfterFunc(outage, line.Up)
+					link.Delay(100 * time.Millisecond) // the ack is on its way when
+					time.AfterFunc(50*time.Millisecond, func() { link.Down(); link.Delay(0) })
+					time.AfterFunc(outage, link.Up)
 				}
 				return l.did(ctx, msg)
 			})

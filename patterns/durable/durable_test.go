@@ -21,24 +21,24 @@ func TestPublish(t *testing.T) {
 		took    time.Duration
 	}{
 		{"the server is killed before the message reaches it, and restarts", func(t *testing.T, s *natstest.Server) {
-			s.Line("shop").Down()
+			s.Link("shop").Down()
 			s.Stop()
 			time.Sleep(5 * time.Second)
 			require.NoError(t, s.Start())
-			s.Line("shop").Up()
+			s.Link("shop").Up()
 		}, 5 * time.Second},
 		{"the server is killed between the publish and the ack, and restarts", func(t *testing.T, s *natstest.Server) {
-			s.Line("shop").Delay(100 * time.Millisecond) // on its way; the answer finds nobody
+			s.Link("shop").Delay(100 * time.Millisecond) // on its way; the answer finds nobody
 			time.Sleep(150 * time.Millisecond)
-			s.Line("shop").Delay(0)
+			s.Link("shop").Delay(0)
 			s.Stop()
 			time.Sleep(5 * time.Second)
 			require.NoError(t, s.Start())
 		}, 5 * time.Second},
 		{"the line is cut, and comes back", func(_ *testing.T, s *natstest.Server) {
-			s.Line("shop").Down()
+			s.Link("shop").Down()
 			time.Sleep(20 * time.Second)
-			s.Line("shop").Up()
+			s.Link("shop").Up()
 		}, 20 * time.Second},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -66,12 +66,12 @@ func TestPublish(t *testing.T) {
 		natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 			js := s.JetStream("shop")
 			provision(t, js, durable.Config{})
-			s.Line("shop").Down()
+			s.Link("shop").Down()
 			begin := time.Now()
 			_, err := durable.Publish(t.Context(), js, "orders", "order-1", none)
 			require.ErrorIs(t, err, durable.ErrUnconfirmed)
 			require.Equal(t, durable.Patience, time.Since(begin))
-			s.Line("shop").Up()
+			s.Link("shop").Up()
 			time.Sleep(time.Second)
 			publish(t, js, "order-1", "order-1")
 			require.Equal(t, []string{"order-1"}, stored(t, js))
@@ -97,13 +97,13 @@ func TestKilledBetween(t *testing.T) {
 			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 				js := s.JetStream("shop")
 				provision(t, js, durable.Config{})
-				s.Line("shop").Delay(100 * time.Millisecond)
+				s.Link("shop").Delay(100 * time.Millisecond)
 				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 				defer cancel()
 				_, err := durable.Publish(ctx, js, "orders", "order-1", none)
 				require.ErrorIs(t, err, durable.ErrUnconfirmed)
 				time.Sleep(60 * time.Millisecond) // and now it is stored
-				s.Line("shop").Delay(0)
+				s.Link("shop").Delay(0)
 				s.Stop()
 				require.NoError(t, s.Start())
 				time.Sleep(time.Second)

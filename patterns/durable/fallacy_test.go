@@ -36,11 +36,11 @@ func TestFallacy(t *testing.T) {
 	}
 }
 
-// What is written as the line breaks is gone, and nobody is told. Publish waits for
+// What is written as the link breaks is gone, and nobody is told. Publish waits for
 // the answer, and tells.
 func coreNil(t *testing.T, s *natstest.Server, js jetstream.JetStream) {
 	provision(t, js, durable.Config{})
-	s.Line("shop").Delay(100 * time.Millisecond)
+	s.Link("shop").Delay(100 * time.Millisecond)
 	for _, id := range numbered(1, 100) {
 		require.NoError(t, js.Conn().Publish("durable.orders."+id, nil))
 	}
@@ -49,8 +49,8 @@ func coreNil(t *testing.T, s *natstest.Server, js jetstream.JetStream) {
 		require.NoError(t, js.Conn().Publish("durable.orders."+id, nil))
 		time.Sleep(time.Millisecond)
 	}
-	s.Line("shop").Cut()
-	s.Line("shop").Delay(0)
+	s.Link("shop").Cut()
+	s.Link("shop").Delay(0)
 	time.Sleep(time.Second)
 	require.Less(t, len(stored(t, js)), 150, "of 200")
 }
@@ -58,12 +58,12 @@ func coreNil(t *testing.T, s *natstest.Server, js jetstream.JetStream) {
 // The answer is lost, the message is not: so publish again, under the same id.
 func errorButStored(t *testing.T, s *natstest.Server, js jetstream.JetStream) {
 	provision(t, js, durable.Config{})
-	s.Line("shop").Delay(100 * time.Millisecond)
+	s.Link("shop").Delay(100 * time.Millisecond)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	_, err := durable.Publish(ctx, js, "orders", "order-1", none)
 	require.ErrorIs(t, err, durable.ErrUnconfirmed)
-	s.Line("shop").Delay(0)
+	s.Link("shop").Delay(0)
 	time.Sleep(time.Second)
 	require.Equal(t, numbered(1, 1), stored(t, js))
 	publish(t, js, "order-1")
@@ -106,7 +106,7 @@ func processedNotAcknowledged(t *testing.T, s *natstest.Server, js jetstream.Jet
 	sub := subscribe(t, s.JetStream("dies"), "desk", durable.Config{Grace: time.Second})
 	go func() {
 		ended <- sub.Run(first, func(ctx context.Context, msg durable.Message) error {
-			s.Line("dies").Down()
+			s.Link("dies").Down()
 			cancel()
 			return charged.did(ctx, msg)
 		})
@@ -126,7 +126,7 @@ func acknowledgedNotProcessed(t *testing.T, s *natstest.Server, js jetstream.Jet
 	msg, err := cons.Next()
 	require.NoError(t, err)
 	require.NoError(t, msg.DoubleAck(t.Context()))
-	s.Line("dies").Down() // and has done nothing
+	s.Link("dies").Down() // and has done nothing
 	var l ledger
 	start(t, subscribe(t, js, "desk", durable.Config{}), l.did)
 	time.Sleep(10 * time.Minute)

@@ -30,13 +30,13 @@ func TestOutlastsWindow(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-				js, line := s.JetStream("shop"), s.Line("shop")
+				js, link := s.JetStream("shop"), s.Link("shop")
 				p, err := durable.NewPublisher(t.Context(), js, "orders", durable.Config{})
 				require.NoError(t, err)
 				publish(t, s.JetStream("before"), "order-1")
-				line.Down()
+				link.Down()
 				time.Sleep(time.Second)
-				time.AfterFunc(5*time.Minute, line.Up)
+				time.AfterFunc(5*time.Minute, link.Up)
 				require.ErrorIs(t, send(t, js, p), durable.ErrUnconfirmed)
 				time.Sleep(6 * time.Minute)
 				require.Len(t, stored(t, js), 1)
@@ -56,8 +56,8 @@ func TestCutOffTwin(t *testing.T) {
 		var once atomic.Bool
 		start(t, subscribe(t, s.JetStream("one"), "desk", durable.Config{}), func(ctx context.Context, msg durable.Message) error {
 			if once.CompareAndSwap(false, true) {
-				s.Line("one").Down()
-				time.AfterFunc(5*time.Minute, s.Line("one").Up)
+				s.Link("one").Down()
+				time.AfterFunc(5*time.Minute, s.Link("one").Up)
 				time.Sleep(2 * time.Minute)
 			}
 			return l.did(ctx, msg)

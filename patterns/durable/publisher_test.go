@@ -22,7 +22,7 @@ func TestPublisher(t *testing.T) {
 		js := s.JetStream("shop")
 		p, err := durable.NewPublisher(t.Context(), js, "orders", durable.Config{Window: 50})
 		require.NoError(t, err)
-		s.Line("shop").Delay(20 * time.Millisecond)
+		s.Link("shop").Delay(20 * time.Millisecond)
 		var all sync.WaitGroup
 		var failed atomic.Int32
 		for g := range 4 {
@@ -37,7 +37,7 @@ func TestPublisher(t *testing.T) {
 		}
 		for range 3 {
 			time.Sleep(70 * time.Millisecond)
-			s.Line("shop").Cut()
+			s.Link("shop").Cut()
 		}
 		s.Stop()
 		time.Sleep(3 * time.Second)
@@ -45,7 +45,7 @@ func TestPublisher(t *testing.T) {
 		all.Wait()
 		require.Zero(t, failed.Load())
 		require.NoError(t, p.Flush(t.Context()))
-		s.Line("shop").Delay(0)
+		s.Link("shop").Delay(0)
 		ids := stored(t, js)
 		require.Len(t, ids, 800)
 		seen := map[string]bool{}
@@ -65,7 +65,7 @@ func TestPublisherBounds(t *testing.T) {
 			js := s.JetStream("shop")
 			p, err := durable.NewPublisher(t.Context(), js, "orders", durable.Config{Window: window})
 			require.NoError(t, err)
-			s.Line("shop").Down()
+			s.Link("shop").Down()
 			time.Sleep(time.Second)
 			f(t, s, js, p)
 		})
@@ -79,7 +79,7 @@ func TestPublisherBounds(t *testing.T) {
 			defer cancel()
 			require.ErrorIs(t, p.Send(ctx, "order-4", none), context.DeadlineExceeded)
 			require.ErrorIs(t, p.Flush(ctx), context.DeadlineExceeded)
-			time.AfterFunc(5*time.Second, s.Line("shop").Up)
+			time.AfterFunc(5*time.Second, s.Link("shop").Up)
 			require.NoError(t, p.Send(t.Context(), "order-5", none))
 			require.NoError(t, p.Flush(t.Context()))
 			require.ElementsMatch(t, []string{"order-1", "order-2", "order-3", "order-5"}, stored(t, js))
@@ -98,7 +98,7 @@ func TestPublisherBounds(t *testing.T) {
 			var lost durable.Unconfirmed
 			require.ErrorAs(t, err, &lost)
 			require.Len(t, lost, 3)
-			s.Line("shop").Up()
+			s.Link("shop").Up()
 			time.Sleep(time.Second)
 			for _, f := range lost {
 				require.Equal(t, f.ID, string(f.Msg.Data))
@@ -122,7 +122,7 @@ func TestPublisherBounds(t *testing.T) {
 			var lost durable.Unconfirmed
 			require.ErrorAs(t, err, &lost)
 			require.Len(t, lost, 3)
-			s.Line("shop").Up()
+			s.Link("shop").Up()
 		})
 	})
 }
@@ -135,14 +135,14 @@ func TestOrder(t *testing.T) {
 			js := s.JetStream("shop")
 			provision(t, js, durable.Config{})
 			f(t, s, js)
-			s.Line("shop").Delay(0)
+			s.Link("shop").Delay(0)
 			ids = stored(t, js)
 		})
 		return ids
 	}
 	cut := func(s *natstest.Server) {
-		s.Line("shop").Delay(50 * time.Millisecond)
-		time.AfterFunc(20*time.Millisecond, s.Line("shop").Cut)
+		s.Link("shop").Delay(50 * time.Millisecond)
+		time.AfterFunc(20*time.Millisecond, s.Link("shop").Cut)
 	}
 	t.Run("pipelined", func(t *testing.T) {
 		ids := send(t, func(t *testing.T, s *natstest.Server, js jetstream.JetStream) {

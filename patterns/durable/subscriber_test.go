@@ -103,11 +103,11 @@ func TestPoll(t *testing.T) {
 		require.Equal(t, 2, n)
 		require.Equal(t, numbered(1, 5), l.ids())
 
-		s.Line("desk").Down()
+		s.Link("desk").Down()
 		time.Sleep(time.Second)
 		_, err = sub.Poll(t.Context(), 10, l.did)
 		require.ErrorContains(t, err, "disconnected")
-		s.Line("desk").Up()
+		s.Link("desk").Up()
 	})
 }
 

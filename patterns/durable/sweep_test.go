@@ -69,7 +69,7 @@ func (o *outcome) add(p outcome) {
 	o.believed, o.lost, o.twice, o.unread, o.leapt = o.believed+p.believed, o.lost+p.lost, o.twice+p.twice, o.unread+p.unread, o.leapt+p.leapt
 }
 
-// history sends thirty messages to a subscriber, while lines are cut, the
+// history sends thirty messages to a subscriber, while links are cut, the
 // subscriber dies and is replaced, and the server restarts.
 func history(t *testing.T, seed uint64, send sender, receive receiver) (o outcome) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
@@ -94,7 +94,7 @@ func history(t *testing.T, seed uint64, send sender, receive receiver) (o outcom
 					return done.did(ctx, msg)
 				})
 			})
-			return name, func() { dead.Store(true); s.Line(name).Down(); cancel() }
+			return name, func() { dead.Store(true); s.Link(name).Down(); cancel() }
 		}
 		name, die := spawn()
 		ids := numbered(1, 30)
@@ -103,30 +103,30 @@ func history(t *testing.T, seed uint64, send sender, receive receiver) (o outcom
 		sending.Go(func() { believed = send(t.Context(), shop, ids) })
 		for range 6 {
 			time.Sleep(time.Duration(chance.IntN(700)) * time.Millisecond)
-			line := s.Line([]string{"shop", name}[chance.IntN(2)])
+			link := s.Link([]string{"shop", name}[chance.IntN(2)])
 			switch chance.IntN(5) {
 			case 0:
-				line.Cut()
+				link.Cut()
 			case 1:
-				line.Down()
+				link.Down()
 				time.Sleep(time.Duration(chance.IntN(3000)) * time.Millisecond)
-				line.Up()
+				link.Up()
 			case 2:
-				line.Delay(time.Duration(chance.IntN(200)) * time.Millisecond)
+				link.Delay(time.Duration(chance.IntN(200)) * time.Millisecond)
 			case 3:
 				die()
 				name, die = spawn()
 			case 4: // between the publish and its ack, as likely as not
-				s.Line("shop").Delay(60 * time.Millisecond)
+				s.Link("shop").Delay(60 * time.Millisecond)
 				time.Sleep(100 * time.Millisecond)
-				s.Line("shop").Delay(0)
+				s.Link("shop").Delay(0)
 				s.Stop()
 				time.Sleep(time.Duration(chance.IntN(3)) * time.Second)
 				require.NoError(t, s.Start())
 			}
 		}
-		s.Line("shop").Delay(0)
-		s.Line(name).Delay(0)
+		s.Link("shop").Delay(0)
+		s.Link(name).Delay(0)
 		sending.Wait()
 		time.Sleep(100 * time.Second) // what is under way comes to its end
 		die()

@@ -36,7 +36,7 @@ func forgetful(cause envelope.Envelope, source, typ string) envelope.Envelope {
 	return envelope.New(source, typ, cause.ID+"."+typ)
 }
 
-// history plays ten orders through two services, hop by hop, while lines are cut and
+// history plays ten orders through two services, hop by hop, while links are cut and
 // the server restarts; each service publishes its consequence before it acknowledges
 // the cause, and may die between the two. It returns what is wrong at the end.
 func history(t *testing.T, s *natstest.Server, seed uint64, name next) (wrong []string) {
@@ -80,7 +80,7 @@ func history(t *testing.T, s *natstest.Server, seed uint64, name next) (wrong []
 		rng := mrand.New(mrand.NewPCG(seed, 2))
 		for range 3 {
 			time.Sleep(time.Duration(200+rng.IntN(1000)) * time.Millisecond)
-			s.Line([]string{"shop", "placed", "paid"}[rng.IntN(3)]).Cut()
+			s.Link([]string{"shop", "placed", "paid"}[rng.IntN(3)]).Cut()
 		}
 		if rng.IntN(2) == 0 {
 			s.Stop()

@@ -75,7 +75,7 @@ func TestNoMajority(t *testing.T) {
 			require.NoError(t, s.Start())
 		}
 	}
-	c.Settled()
+	c.WaitCurrent()
 	v, err := store.Append(ctx, "ann", eventstore.Version{}, events(t, "a")...)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, v.N)

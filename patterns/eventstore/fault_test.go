@@ -36,7 +36,7 @@ type acked struct {
 	ids    []string
 }
 
-// Histories of three writers to two entities, while lines are cut and slow and the
+// Histories of three writers to two entities, while links are cut and slow and the
 // server restarts: what is acknowledged is there, once, at its version, and a
 // subscriber is told all of it in order.
 func TestFaults(t *testing.T) {
@@ -79,7 +79,7 @@ func simulate(t *testing.T, seed uint64, do appender) (broken error) {
 		})
 		wg.Go(func() {
 			names := []string{"line-0", "line-1", "line-2", "line-3"}
-			s.Torment(ctx, rand.New(rand.NewPCG(seed, 0)), names, 700*time.Millisecond, cfg.Storage == jetstream.FileStorage)
+			s.InjectFaults(ctx, rand.New(rand.NewPCG(seed, 0)), names, 700*time.Millisecond, cfg.Storage == jetstream.FileStorage)
 		})
 		done := make([][]acked, 3)
 		for w := range done {

@@ -111,10 +111,10 @@ func TestFeedGoesOn(t *testing.T) {
 				}()
 				add("a")
 				time.Sleep(time.Second)
-				s.Line("reader").Down()
+				s.Link("reader").Down()
 				add("b")
 				time.Sleep(time.Minute)
-				s.Line("reader").Up()
+				s.Link("reader").Up()
 				time.Sleep(30 * time.Second)
 				synctest.Wait()
 				require.Equal(t, []string{"a", "b"}, got)
@@ -143,7 +143,7 @@ func TestDiesWithAnEvent(t *testing.T) {
 		require.NoError(t, err)
 		died, die := context.WithCancel(ctx)
 		require.NoError(t, first.Run(died, func(context.Context, eventstore.Event) error {
-			s.Line("first").Down()
+			s.Link("first").Down()
 			die()
 			return nil
 		}))

@@ -27,9 +27,9 @@ var histories = flag.Uint64("histories", 12, "fault histories to go through")
 func TestMonitorCutOff(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		staying, dying := s.Connect("staying"), s.Connect("dying")
-		time.AfterFunc(10*time.Second, s.Line("monitor").Down)
-		time.AfterFunc(15*time.Second, s.Line("dying").Down)
-		time.AfterFunc(30*time.Second, s.Line("monitor").Up)
+		time.AfterFunc(10*time.Second, s.Link("monitor").Down)
+		time.AfterFunc(15*time.Second, s.Link("dying").Down)
+		time.AfterFunc(30*time.Second, s.Link("monitor").Up)
 		got := watch(t, s, time.Minute, func(ctx context.Context) {
 			var both sync.WaitGroup
 			defer both.Wait()
@@ -78,8 +78,8 @@ func TestMonitorDropsBeats(t *testing.T) {
 func TestSuspicion(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		nc := s.Connect("instance")
-		time.AfterFunc(10*time.Second, s.Line("instance").Down)
-		time.AfterFunc(20*time.Second, s.Line("instance").Up)
+		time.AfterFunc(10*time.Second, s.Link("instance").Down)
+		time.AfterFunc(20*time.Second, s.Link("instance").Up)
 		got := watch(t, s, time.Minute, func(ctx context.Context) { live(ctx, t, nc, "a-1", heartbeat.Config{}) })
 		require.Len(t, got, 3, got)
 		require.Contains(t, got[1], "a-1 lost")
@@ -109,13 +109,13 @@ func TestFaults(t *testing.T) {
 					who := []string{"living", "dying", "monitor"}[chance.IntN(3)]
 					switch chance.IntN(4) {
 					case 0:
-						s.Line(who).Cut()
+						s.Link(who).Cut()
 					case 1:
-						s.Line(who).Down()
+						s.Link(who).Down()
 						time.Sleep(time.Duration(chance.IntN(8000)) * time.Millisecond)
-						s.Line(who).Up()
+						s.Link(who).Up()
 					case 2:
-						s.Line(who).Delay(time.Duration(chance.IntN(3000)) * time.Millisecond)
+						s.Link(who).Delay(time.Duration(chance.IntN(3000)) * time.Millisecond)
 					case 3:
 						s.Stop()
 						time.Sleep(time.Duration(chance.IntN(8000)) * time.Millisecond)
@@ -123,7 +123,7 @@ func TestFaults(t *testing.T) {
 					}
 				}
 				for _, who := range []string{"living", "monitor"} {
-					s.Line(who).Delay(0)
+					s.Link(who).Delay(0)
 				}
 				dying.Close()
 			})
@@ -139,8 +139,8 @@ func TestFaults(t *testing.T) {
 func TestMonitorCutOffLongAgo(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		dying := s.Connect("dying")
-		time.AfterFunc(10500*time.Millisecond, s.Line("monitor").Down)
-		time.AfterFunc(11500*time.Millisecond, s.Line("monitor").Up)
+		time.AfterFunc(10500*time.Millisecond, s.Link("monitor").Down)
+		time.AfterFunc(11500*time.Millisecond, s.Link("monitor").Up)
 		time.AfterFunc(40500*time.Millisecond, dying.Close)
 		got := watch(t, s, time.Minute, func(ctx context.Context) {
 			assert.ErrorIs(t, heartbeat.Send(ctx, dying, "dying", heartbeat.Config{}), nats.ErrConnectionClosed)

@@ -35,8 +35,8 @@ func TestInDoubt(t *testing.T) {
 				defer cancel()
 				done, err := post(ctx, "letter-1", func(to execer) error {
 					if c.cut > 0 {
-						s.Line("worker").Down()
-						time.AfterFunc(c.cut, s.Line("worker").Up)
+						s.Link("worker").Down()
+						time.AfterFunc(c.cut, s.Link("worker").Up)
 					}
 					if c.strike != nil {
 						c.strike(cancel)

@@ -74,9 +74,9 @@ func TestPublisher(t *testing.T) {
 		}},
 		{"a cut is waited out", func(t *testing.T, s *natstest.Server, js jetstream.JetStream) {
 			stream, p := outbox(t, js, jetstream.LimitsPolicy)
-			s.Line("client").Down()
+			s.Link("client").Down()
 			time.Sleep(time.Second)
-			time.AfterFunc(30*time.Second, s.Line("client").Up)
+			time.AfterFunc(30*time.Second, s.Link("client").Up)
 			done, err := p.Publish(t.Context(), "order-1", paid)
 			require.NoError(t, err)
 			require.True(t, done)
@@ -84,27 +84,27 @@ func TestPublisher(t *testing.T) {
 		}},
 		{"past the window it gives up, and what was not sent is not sent later", func(t *testing.T, s *natstest.Server, js jetstream.JetStream) {
 			stream, p := outbox(t, js, jetstream.LimitsPolicy)
-			s.Line("client").Down()
+			s.Link("client").Down()
 			time.Sleep(time.Second)
 			start := time.Now()
 			_, err := p.Publish(t.Context(), "order-1", paid)
 			require.ErrorIs(t, err, nats.ErrDisconnected)
 			require.NotErrorIs(t, err, idempotent.ErrInDoubt)
 			require.InDelta(t, 54, time.Since(start).Seconds(), 1)
-			s.Line("client").Up()
+			s.Link("client").Up()
 			time.Sleep(time.Minute)
 			require.Equal(t, 0, stored(t, stream))
 		}},
 		{"what was sent without an answer is in doubt", func(t *testing.T, s *natstest.Server, js jetstream.JetStream) {
 			stream, p := outbox(t, js, jetstream.LimitsPolicy)
-			s.Line("client").Delay(5 * time.Second)
+			s.Link("client").Delay(5 * time.Second)
 			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 			defer cancel()
 			_, err := p.Publish(ctx, "order-1", paid)
 			require.ErrorIs(t, err, idempotent.ErrInDoubt)
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			time.Sleep(10 * time.Second)
-			s.Line("client").Delay(0)
+			s.Link("client").Delay(0)
 			done, err := p.Publish(t.Context(), "order-1", paid)
 			require.NoError(t, err)
 			require.False(t, done, "it was stored")
@@ -112,8 +112,8 @@ func TestPublisher(t *testing.T) {
 		}},
 		{"what the network holds back past the window is stored again", func(t *testing.T, s *natstest.Server, js jetstream.JetStream) {
 			_, p := outbox(t, js, jetstream.LimitsPolicy)
-			s.Line("client").Delay(3 * time.Second) // the first try comes in time
-			time.AfterFunc(time.Second, func() { s.Line("client").Delay(2 * time.Minute) })
+			s.Link("client").Delay(3 * time.Second) // the first try comes in time
+			time.AfterFunc(time.Second, func() { s.Link("client").Delay(2 * time.Minute) })
 			_, err := p.Publish(t.Context(), "order-1", paid)
 			require.ErrorIs(t, err, idempotent.ErrInDoubt)
 			time.Sleep(10 * time.Minute)
@@ -159,7 +159,7 @@ func TestPublisher(t *testing.T) {
 	}
 }
 
-// publishes has a client publish twenty letters while its line and the server come
+// publishes has a client publish twenty letters while its link and the server come
 // and go, until each is acknowledged, and counts what was stored.
 func publishes(t *testing.T, seed uint64, how func(ctx context.Context, p *idempotent.Publisher, js jetstream.JetStream, id string) error) (o outcome) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
@@ -176,16 +176,16 @@ func publishes(t *testing.T, seed uint64, how func(ctx context.Context, p *idemp
 				time.Sleep(pause)
 			}
 		}()
-		s.Line("client").Delay(10 * time.Millisecond)
+		s.Link("client").Delay(10 * time.Millisecond)
 		for range 8 {
 			time.Sleep(time.Duration(chance.IntN(400)) * time.Millisecond)
 			switch chance.IntN(4) {
 			case 0, 1:
-				s.Line("client").Cut()
+				s.Link("client").Cut()
 			case 2:
-				s.Line("client").Down()
+				s.Link("client").Down()
 				time.Sleep(time.Duration(chance.IntN(10)) * time.Second)
-				s.Line("client").Up()
+				s.Link("client").Up()
 			case 3:
 				s.Stop()
 				time.Sleep(time.Duration(chance.IntN(3)) * time.Second)

@@ -20,7 +20,7 @@ import (
 
 var histories = flag.Uint64("histories", 3, "fault histories to go through")
 
-// history has two workers send twenty letters while lines are cut, workers die
+// history has two workers send twenty letters while links are cut, workers die
 // where it hurts and are replaced, and the server restarts. It returns how often
 // each was sent, and how often a worker died, or was in doubt, after it had sent it
 // and before that was on record.
@@ -66,7 +66,7 @@ func history(t *testing.T, seed uint64, f form) (times, doubts map[string]int) {
 			all.Go(func() {
 				defer func() {
 					if ctx.Err() == nil { // it died
-						s.Line(name).Down()
+						s.Link(name).Down()
 						life(side, born+1)
 					}
 				}()
@@ -110,11 +110,11 @@ func history(t *testing.T, seed uint64, f form) (times, doubts map[string]int) {
 			mu.Unlock()
 			switch chance.IntN(4) {
 			case 0, 1:
-				s.Line(who).Cut()
+				s.Link(who).Cut()
 			case 2:
-				s.Line(who).Down()
+				s.Link(who).Down()
 				time.Sleep(time.Duration(chance.IntN(20)) * time.Second)
-				s.Line(who).Up()
+				s.Link(who).Up()
 			case 3:
 				s.Stop()
 				time.Sleep(time.Duration(chance.IntN(3)) * time.Second)

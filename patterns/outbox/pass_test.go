@@ -71,7 +71,7 @@ func TestSlow(t *testing.T) {
 		for _, id := range ids(50) {
 			require.NoError(t, place(t.Context(), db, "ann", id))
 		}
-		s.Line("relay").Delay(100 * time.Millisecond)
+		s.Link("relay").Delay(100 * time.Millisecond)
 		stop := start(t, db, nc, must(jetstream.New(nc, jetstream.WithPublishAsyncTimeout(5*time.Second))), outbox.Config{Window: 4 * time.Second})
 		time.Sleep(time.Minute)
 		require.NoError(t, stop())
@@ -88,14 +88,14 @@ func TestCutOff(t *testing.T) {
 		events(t, js)
 		one := relay(t, db, s.Connect("one"), outbox.Config{})
 		time.Sleep(time.Millisecond)
-		s.Line("one").Down()
+		s.Link("one").Down()
 		for _, id := range ids(3) {
 			require.NoError(t, place(t.Context(), db, "ann", id))
 		}
 		time.Sleep(3 * time.Second)
 		two := relay(t, db, s.Connect("two"), outbox.Config{})
 		time.Sleep(3 * time.Minute)
-		s.Line("one").Up()
+		s.Link("one").Up()
 		time.Sleep(10 * time.Second)
 		require.NoError(t, one())
 		require.NoError(t, two())

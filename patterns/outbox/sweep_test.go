@@ -40,11 +40,11 @@ func TestSweep(t *testing.T) {
 				time.Sleep(time.Duration(chance.IntN(100)) * time.Millisecond)
 				switch chance.IntN(20) {
 				case 0:
-					s.Line(name).Cut()
+					s.Link(name).Cut()
 				case 1:
-					s.Line(name).Down()
+					s.Link(name).Down()
 					time.Sleep(time.Duration(chance.IntN(3000)) * time.Millisecond)
-					s.Line(name).Up()
+					s.Link(name).Up()
 				case 2: // it dies
 					nc.Close()
 					_ = stop()

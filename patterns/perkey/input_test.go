@@ -158,12 +158,12 @@ func TestEnds(t *testing.T) {
 				go func() { done <- d.Run(ctx, newBank(0)) }()
 				time.Sleep(time.Second)
 				if c.away {
-					s.Line("books").Down()
+					s.Link("books").Down()
 					time.Sleep(time.Second)
 				}
 				require.NoError(t, c.act(t.Context(), js, own))
 				if c.away {
-					s.Line("books").Up()
+					s.Link("books").Up()
 				}
 				require.ErrorContains(t, <-done, "perkey: books of bank: ")
 				require.NoError(t, ctx.Err(), "in time")
@@ -199,7 +199,7 @@ func TestStop(t *testing.T) {
 				publish(t, js, event("c", 1, 1), event("d", 2, 1))
 				time.Sleep(time.Second / 2)
 				if c.cut {
-					s.Line("books").Down()
+					s.Link("books").Down()
 				}
 				time.Sleep(time.Second / 2)
 				start := time.Now()

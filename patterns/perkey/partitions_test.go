@@ -138,12 +138,12 @@ func TestTakeover(t *testing.T) {
 					require.NoError(t, stop())
 				} else {
 					thaws := p.freeze()
-					s.Line("one").Down()
+					s.Link("one").Down()
 					time.AfterFunc(min(c.away, time.Minute), func() {
 						<-p.frozen
 						close(thaws)
 						if c.away < time.Minute {
-							s.Line("one").Up()
+							s.Link("one").Up()
 						}
 					})
 				}

@@ -94,7 +94,7 @@ func TestWithoutVersions(t *testing.T) {
 				time.Sleep(1900 * time.Millisecond)
 				publish(t, js, deposit("a"))
 				time.Sleep(50 * time.Millisecond)
-				s.Line("one").Down() // with the deposit in hand, and not long after it has asked for more
+				s.Link("one").Down() // with the deposit in hand, and not long after it has asked for more
 				start("two", c.ledger(b))
 				time.Sleep(time.Second)
 				publish(t, js, withdraw("a"))

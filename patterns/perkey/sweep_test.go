@@ -68,7 +68,7 @@ func honest(cfg perkey.Config) work {
 // dies with events in hand, and the last of which stays until ctx ends.
 func lives(ctx context.Context, s *natstest.Server, name string, r *rand.Rand, calm time.Time, do work, ledger mortal) {
 	for ; ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
-		nc, err := nats.Connect("", nats.Name(name), nats.InProcessServer(s.Line(name)), nats.MaxReconnects(-1),
+		nc, err := nats.Connect("", nats.Name(name), nats.InProcessServer(s.Link(name)), nats.MaxReconnects(-1),
 			nats.ReconnectWait(100*time.Millisecond), nats.ReconnectJitter(0, 0), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 		if err != nil {
 			continue
@@ -93,7 +93,7 @@ func lives(ctx context.Context, s *natstest.Server, name string, r *rand.Rand, c
 	}
 }
 
-// history has two processes apply what two publishers send, while lines are cut and
+// history has two processes apply what two publishers send, while links are cut and
 // slow, processes die, the ledger fails at times and the server may restart. It
 // returns what is amiss when all is calm again.
 func history(t *testing.T, seed uint64, do func(perkey.Config) work, twin bool) (amiss string) {
@@ -117,8 +117,8 @@ func history(t *testing.T, seed uint64, do func(perkey.Config) work, twin bool) 
 			js, of := s.JetStream("teller-"+name), own(uint64(30+i))
 			publishing.Go(func() { tell(ctx, js, of, i) })
 		}
-		torment, calmed := context.WithDeadline(ctx, calm)
-		s.Torment(torment, r, []string{"one", "two", "teller-one", "teller-two"}, 300*time.Millisecond, restart)
+		faulty, calmed := context.WithDeadline(ctx, calm)
+		s.InjectFaults(faulty, r, []string{"one", "two", "teller-one", "teller-two"}, 300*time.Millisecond, restart)
 		calmed()
 		publishing.Wait()
 		time.Sleep(40 * time.Second)

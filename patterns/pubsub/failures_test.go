@@ -155,7 +155,7 @@ func TestStopCutOff(t *testing.T) {
 		}
 		require.NoError(t, nc.Flush())
 		time.Sleep(time.Millisecond)
-		s.Line("listener").Down()
+		s.Link("listener").Down()
 		time.Sleep(10 * time.Millisecond)
 		start := time.Now()
 		require.Len(t, l.end(t), 5)

@@ -146,7 +146,7 @@ func TestCutOff(t *testing.T) {
 		l := listen(t, s.Connect("listener"), "orders.>", pubsub.Config{}, nil)
 		nc := s.Connect("publisher")
 		for i, step := range []func(){
-			func() {}, s.Line("listener").Down, s.Line("listener").Up, s.Line("publisher").Down, s.Line("publisher").Up,
+			func() {}, s.Link("listener").Down, s.Link("listener").Up, s.Link("publisher").Down, s.Link("publisher").Up,
 		} {
 			step()
 			time.Sleep(time.Second)

@@ -124,8 +124,8 @@ func TestDeleted(t *testing.T) {
 		}},
 		{"the stream while it waits", func(ctx context.Context, s *scene) error { return s.js.DeleteStream(ctx, "JOBS_mail") }},
 		{"the stream while it is away", func(ctx context.Context, s *scene) error {
-			s.Line("a").Down()
-			defer s.Line("a").Up()
+			s.Link("a").Down()
+			defer s.Link("a").Up()
 			return s.js.DeleteStream(ctx, "JOBS_mail")
 		}},
 	} {

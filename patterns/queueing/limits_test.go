@@ -52,7 +52,7 @@ func TestStop(t *testing.T) {
 func TestStopOnTheWay(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		sc := newScene(t, s)
-		s.Line("a").Delay(300 * time.Millisecond) // so long is the server unaware that it has stopped
+		s.Link("a").Delay(300 * time.Millisecond) // so long is the server unaware that it has stopped
 		stop := sc.work(t, "a", queueing.Config{}, 0, nil)
 		time.Sleep(time.Second)
 		sc.start = time.Now()
@@ -136,7 +136,7 @@ func TestStopCutOff(t *testing.T) {
 		}
 		require.NoError(t, client.Flush())
 		time.Sleep(time.Millisecond)
-		s.Line("a").Down()
+		s.Link("a").Down()
 		time.Sleep(10 * time.Millisecond)
 		start := time.Now()
 		stop()

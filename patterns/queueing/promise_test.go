@@ -26,7 +26,7 @@ func TestNotPromised(t *testing.T) {
 				require.NoError(t, err)
 				run(t, w, func(_ context.Context, msg *nats.Msg) error {
 					if len(charged.count()) == 0 {
-						s.Line(name).Down() // the effect takes place; the ack is not heard
+						s.Link(name).Down() // the effect takes place; the ack is not heard
 					}
 					return charged.did(msg, 0)
 				})
@@ -45,7 +45,7 @@ func TestNotPromised(t *testing.T) {
 			var l ledger
 			b := bench{form: forms[0], queue: "mail", connect: func(name string) *nats.Conn { return s.Connect(name) }}
 			stop := b.start(t, "a", queueing.Config{Grace: time.Second}, func(ctx context.Context, _ *nats.Msg) error {
-				s.Line("a").Down()
+				s.Link("a").Down()
 				<-ctx.Done() // it never gets to the effect
 				return ctx.Err()
 			})

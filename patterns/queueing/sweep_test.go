@@ -50,7 +50,7 @@ func ackFirst(ctx context.Context, js jetstream.JetStream, handle queueing.Handl
 }
 
 // history sends thirty jobs, every fifth of them poison, to two workers, while
-// lines are cut, workers die and are replaced, and the server restarts. It returns
+// links are cut, workers die and are replaced, and the server restarts. It returns
 // what is amiss with the jobs when all is calm again.
 func history(t *testing.T, seed uint64, work process) (amiss []string) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
@@ -77,7 +77,7 @@ func history(t *testing.T, seed uint64, work process) (amiss []string) {
 					return done.did(msg, 0)
 				})
 			})
-			return name, func() { dead.Store(true); s.Line(name).Down(); cancel() }
+			return name, func() { dead.Store(true); s.Link(name).Down(); cancel() }
 		}
 		var names [2]string
 		var die [2]func()
@@ -97,13 +97,13 @@ func history(t *testing.T, seed uint64, work process) (amiss []string) {
 			time.Sleep(time.Duration(chance.IntN(1500)) * time.Millisecond)
 			switch i := chance.IntN(2); chance.IntN(5) {
 			case 0:
-				s.Line(names[i]).Cut()
+				s.Link(names[i]).Cut()
 			case 1:
-				s.Line("client").Cut()
+				s.Link("client").Cut()
 			case 2:
-				s.Line(names[i]).Down()
+				s.Link(names[i]).Down()
 				time.Sleep(time.Duration(chance.IntN(40)) * time.Second)
-				s.Line(names[i]).Up()
+				s.Link(names[i]).Up()
 			case 3:
 				die[i]()
 				names[i], die[i] = spawn()

@@ -92,7 +92,7 @@ func TestWorker(t *testing.T) {
 			s.work(t, "a", queueing.Config{}, 10*time.Second, nil)
 			s.send(t, "job-1")
 			time.Sleep(time.Second)
-			s.Line("a").Down() // whatever a does now, nobody hears
+			s.Link("a").Down() // whatever a does now, nobody hears
 			s.work(t, "b", queueing.Config{}, 0, nil)
 		}, []string{"0s a has job-1", "30s b has job-1"}, done},
 
@@ -132,7 +132,7 @@ func TestWorker(t *testing.T) {
 			for _, name := range []string{"a", "b"} {
 				s.work(t, name, queueing.Config{Tries: 2}, time.Second, nil)
 				time.Sleep(500 * time.Millisecond)
-				s.Line(name).Down()
+				s.Link(name).Down()
 				time.Sleep(29500 * time.Millisecond)
 			}
 			s.work(t, "c", queueing.Config{Tries: 2}, 0, nil)
@@ -147,9 +147,9 @@ func TestWorker(t *testing.T) {
 			s.work(t, "a", queueing.Config{Ahead: 1}, 100*time.Second, nil)
 			s.send(t, "job-1")
 			time.Sleep(time.Second)
-			s.Line("a").Down()
+			s.Link("a").Down()
 			time.Sleep(time.Minute)
-			s.Line("a").Up()
+			s.Link("a").Up()
 		}, []string{"0s a has job-1"}, done},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

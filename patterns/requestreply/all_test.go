@@ -134,9 +134,9 @@ func TestFaults(t *testing.T) {
 					who := []string{"asker", "responder"}[chance.IntN(2)]
 					switch chance.IntN(3) {
 					case 0:
-						s.Line(who).Cut()
+						s.Link(who).Cut()
 					case 1:
-						s.Line(who).Delay(time.Duration(chance.IntN(900)) * time.Millisecond)
+						s.Link(who).Delay(time.Duration(chance.IntN(900)) * time.Millisecond)
 					case 2:
 						s.Stop()
 						time.Sleep(500 * time.Millisecond)

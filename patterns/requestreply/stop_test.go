@@ -78,7 +78,7 @@ func TestStopCutOff(t *testing.T) {
 		asked := make(chan struct{})
 		go func() { defer close(asked); _, _ = callAPI(ctx, nc, "x") }()
 		time.Sleep(time.Second)
-		s.Line("responder").Down()
+		s.Link("responder").Down()
 		time.Sleep(time.Second)
 		start := time.Now()
 		end()

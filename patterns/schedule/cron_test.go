@@ -101,7 +101,7 @@ func TestZones(t *testing.T) {
 func TestBadTimes(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		c := calendar(t, s, "clerk", schedule.Config{})
-		s.Line("clerk").Down() // so that whatever is sent fails otherwise
+		s.Link("clerk").Down() // so that whatever is sent fails otherwise
 		for cron, what := range map[string]string{
 			"": "has 0 fields", "0 2 * * *": "has 5 fields; use 6: second minute hour day month weekday", "@daily": "has 1 fields", "TZ=UTC 0 0 0 * *": "found 5",
 			"60 * * * * *": "end of range (60) above maximum (59)", "* * 24 * * *": "(24) above", "* * * 0 * *": "(0) below minimum (1)", "* * * * 13 *": "(13) above",
@@ -118,7 +118,7 @@ func TestBadTimes(t *testing.T) {
 		for _, every := range []time.Duration{0, -time.Second, 500 * time.Millisecond, 1500 * time.Millisecond} {
 			require.ErrorIs(t, c.Every(t.Context(), "a", every, body("x")), schedule.ErrWhen)
 		}
-		s.Line("clerk").Up()
+		s.Link("clerk").Up()
 		time.Sleep(time.Second)
 		require.ErrorIs(t, c.At(t.Context(), "a", midnight.AddDate(300, 0, 0), body("x")), schedule.ErrWhen)
 		require.ErrorIs(t, c.Every(t.Context(), "a", (math.MaxInt64/time.Second)*time.Second, body("x")), schedule.ErrWhen)

@@ -50,7 +50,7 @@ func TestRestart(t *testing.T) {
 				require.NoError(t, c.At(t.Context(), "once", midnight.Add(30*time.Second), body("")))
 				require.NoError(t, c.At(t.Context(), "late", midnight.Add(65*time.Second), body("")))
 				time.Sleep(22 * time.Second)
-				s.Line("clerk").Down()
+				s.Link("clerk").Down()
 				tc.stop(t, s)
 				time.Sleep(25 * time.Second)
 				require.NoError(t, s.Start())

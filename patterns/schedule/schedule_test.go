@@ -179,10 +179,10 @@ func TestCancel(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		cfg := schedule.Config{Keep: time.Second} // which is for what is due, not for what is cancelled
 		slow, c := calendar(t, s, "slow", cfg), calendar(t, s, "clerk", cfg)
-		s.Line("slow").Delay(1500 * time.Millisecond)
+		s.Link("slow").Delay(1500 * time.Millisecond)
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
-		time.AfterFunc(1400*time.Millisecond, func() { s.Line("slow").Delay(5 * time.Second) }) // so the order to plan arrives late
+		time.AfterFunc(1400*time.Millisecond, func() { s.Link("slow").Delay(5 * time.Second) }) // so the order to plan arrives late
 		require.ErrorIs(t, slow.At(ctx, "a", midnight.Add(10*time.Second), body("a")), context.DeadlineExceeded)
 		cancelled, err := c.Cancel(t.Context(), "a")
 		require.NoError(t, err)

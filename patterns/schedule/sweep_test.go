@@ -72,7 +72,7 @@ func plan(ctx context.Context, p planner, who string, r *rand.Rand) (ops []op) {
 	return ops
 }
 
-// history has two planners plan and cancel, and a worker handle what is due, while lines
+// history has two planners plan and cancel, and a worker handle what is due, while links
 // are cut and slowed and the server restarts. It returns what is amiss in the end.
 func history(t *testing.T, seed uint64, newPlanner func(t *testing.T, s *natstest.Server, who string) planner) (amiss []string) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
@@ -100,7 +100,7 @@ func history(t *testing.T, seed uint64, newPlanner func(t *testing.T, s *natstes
 		var all sync.WaitGroup
 		all.Go(func() {
 			time.Sleep(33 * time.Millisecond)
-			s.Torment(ctx, rand.New(rand.NewPCG(seed, 0)), []string{"a", "b", "worker"}, 900*time.Millisecond, true)
+			s.InjectFaults(ctx, rand.New(rand.NewPCG(seed, 0)), []string{"a", "b", "worker"}, 900*time.Millisecond, true)
 		})
 		ops := make([][]op, 2)
 		for i, who := range []string{"a", "b"} {

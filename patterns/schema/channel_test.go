@@ -123,8 +123,8 @@ func TestAgain(t *testing.T) {
 		reader, calls := s.JetStream("reader"), 0
 		stop := read(t, reader, one, "billing", func(context.Context, schema.Message[VisitV1]) error {
 			if calls++; calls == 1 {
-				s.Line("reader").Down() // the ack goes nowhere
-				time.AfterFunc(time.Minute, s.Line("reader").Up)
+				s.Link("reader").Down() // the ack goes nowhere
+				time.AfterFunc(time.Minute, s.Link("reader").Up)
 			}
 			return nil
 		})

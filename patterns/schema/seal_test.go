@@ -19,7 +19,7 @@ func TestSealAtOnce(t *testing.T) {
 		for n := range 8 {
 			js := s.JetStream(fmt.Sprint("writer-", n))
 			v := must(schema.NewVault(t.Context(), js, "keys", schema.Config{Storage: jetstream.MemoryStorage}))
-			s.Line(fmt.Sprint("writer-", n)).Delay(50 * time.Millisecond) // so that none hears of another's key in time
+			s.Link(fmt.Sprint("writer-", n)).Delay(50 * time.Millisecond) // so that none hears of another's key in time
 			go func() { sealed <- must(v.Seal(t.Context(), "p-1", []byte("Ann"))) }()
 		}
 		v := must(schema.NewVault(t.Context(), s.JetStream("reader"), "keys", schema.Config{Bind: true}))
@@ -38,13 +38,13 @@ func TestForgottenWhileSealing(t *testing.T) {
 		ctx, slow := t.Context(), s.JetStream("slow")
 		v := must(schema.NewVault(ctx, slow, "keys", schema.Config{Storage: jetstream.MemoryStorage}))
 		other := must(schema.NewVault(ctx, s.JetStream("other"), "keys", schema.Config{Bind: true}))
-		s.Line("slow").Delay(1200 * time.Millisecond) // the key is stored after 2.4s, and the try ends after 2s
+		s.Link("slow").Delay(1200 * time.Millisecond) // the key is stored after 2.4s, and the try ends after 2s
 		done := make(chan error)
 		go func() { _, err := v.Seal(ctx, "p-1", []byte("Ann")); done <- err }()
 		time.Sleep(2500 * time.Millisecond)
 		sealed := must(other.Seal(ctx, "p-1", []byte("Ann Lee")))
 		require.NoError(t, other.Forget(ctx, "p-1"))
-		s.Line("slow").Delay(0)
+		s.Link("slow").Delay(0)
 		require.NoError(t, <-done)
 		_, err := other.Open(ctx, "p-1", sealed)
 		require.ErrorIs(t, err, schema.ErrForgotten)

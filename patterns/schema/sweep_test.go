@@ -143,10 +143,10 @@ func history(t *testing.T, seed uint64, work process) (amiss string) {
 			mine, ctx := s.JetStream(name), live
 			all.Go(func() { work(ctx, t, mine, b) })
 			life, end := context.WithTimeout(calm, time.Duration(1+chance.IntN(4))*time.Second)
-			s.Torment(life, chance, []string{"sender", name}, 200*time.Millisecond, cfg.Storage == jetstream.FileStorage)
+			s.InjectFaults(life, chance, []string{"sender", name}, 200*time.Millisecond, cfg.Storage == jetstream.FileStorage)
 			end()
 			if calm.Err() == nil {
-				s.Line(name).Down() // it dies without a word
+				s.Link(name).Down() // it dies without a word
 				die()
 			}
 		}

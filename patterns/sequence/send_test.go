@@ -190,7 +190,7 @@ func TestStopCutOff(t *testing.T) {
 		stop := run(t, s.JetStream("reseq"), sequence.Config{})
 		put(t, js, "a", 3, 1, 3)
 		time.Sleep(time.Second)
-		s.Line("reseq").Down()
+		s.Link("reseq").Down()
 		time.Sleep(time.Second)
 		start := time.Now()
 		require.NoError(t, stop())

@@ -147,7 +147,7 @@ func TestHandsBack(t *testing.T) {
 		js := s.JetStream("sender")
 		pages(t, js)
 		require.NoError(t, sequence.Send(t.Context(), js, "a", book(40)...))
-		s.Line("one").Delay(50 * time.Millisecond)
+		s.Link("one").Delay(50 * time.Millisecond)
 		stop := run(t, s.JetStream("one"), sequence.Config{})
 		time.Sleep(time.Second)
 		require.NoError(t, stop())

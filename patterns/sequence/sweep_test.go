@@ -76,7 +76,7 @@ func naive(ctx context.Context, js jetstream.JetStream, sort bool) {
 }
 
 // history has three books sent page by page, shuffled and some pages twice, to a
-// resequencer, while lines are cut, it dies and is replaced, and the server restarts.
+// resequencer, while links are cut, it dies and is replaced, and the server restarts.
 // It returns what is amiss when all is calm again.
 func history(t *testing.T, seed uint64, work process) (amiss string) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
@@ -128,15 +128,15 @@ func history(t *testing.T, seed uint64, work process) (amiss string) {
 			time.Sleep(time.Duration(chance.IntN(1200)) * time.Millisecond)
 			switch chance.IntN(5 + restarts) {
 			case 0:
-				s.Line(name).Cut()
+				s.Link(name).Cut()
 			case 1:
-				s.Line("sender").Cut()
+				s.Link("sender").Cut()
 			case 2:
-				s.Line(name).Down()
+				s.Link(name).Down()
 				time.Sleep(time.Duration(chance.IntN(5000)) * time.Millisecond)
-				s.Line(name).Up()
+				s.Link(name).Up()
 			case 3, 4:
-				s.Line(name).Down() // it dies without a word
+				s.Link(name).Down() // it dies without a word
 				die()
 				spawn()
 			default:

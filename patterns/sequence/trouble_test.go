@@ -27,11 +27,11 @@ func TestOutage(t *testing.T) {
 		stop := run(t, s.JetStream("reseq"), sequence.Config{})
 		put(t, js, "a", 3, 1, 3) // page 2 is waited for
 		time.Sleep(time.Second)
-		s.Line("reseq").Down()
+		s.Link("reseq").Down()
 		put(t, js, "a", 3, 2)
 		put(t, js, "b", 2, 1)
 		time.Sleep(5 * time.Minute)
-		s.Line("reseq").Up()
+		s.Link("reseq").Up()
 		time.Sleep(time.Minute)
 		put(t, js, "b", 2, 2)
 		time.Sleep(time.Minute)
@@ -131,7 +131,7 @@ func TestKilledAndSkipped(t *testing.T) {
 				killed := run(t, s.JetStream("one"), sequence.Config{})
 				put(t, js, "a", 4, 1, 3)
 				time.Sleep(time.Second)
-				s.Line("one").Down()
+				s.Link("one").Down()
 				require.NoError(t, killed()) // without a word
 				stop := run(t, s.JetStream("two"), sequence.Config{Missing: tc.missing})
 				put(t, js, "a", 4, 2, 4)
@@ -188,10 +188,10 @@ func TestEndsLater(t *testing.T) {
 			put(t, js, "a", 0, 2)
 		},
 		"its consumer is deleted while it is cut off": func(t *testing.T, s *natstest.Server, js jetstream.JetStream) {
-			s.Line("reseq").Down()
+			s.Link("reseq").Down()
 			time.Sleep(time.Minute)
 			require.NoError(t, js.DeleteConsumer(t.Context(), "PAGES", "sequence-book"))
-			s.Line("reseq").Up()
+			s.Link("reseq").Up()
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -48,7 +48,7 @@ func TestEndsWhileCatchingUp(t *testing.T) {
 			result(t, js, "green", fmt.Sprint(i))
 		}
 		shut := w.open(t, s.JetStream("sse"), streaming.ServerConfig{})
-		s.Line("sse").Delay(time.Second) // of each question it asks
+		s.Link("sse").Delay(time.Second) // of each question it asks
 		ctx, leave := context.WithCancel(t.Context())
 		var gone sync.WaitGroup
 		gone.Go(func() { w.browser(ctx, "/tea", "0", func(sse) {}) })

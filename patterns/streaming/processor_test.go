@@ -146,14 +146,14 @@ func TestProcessor(t *testing.T) {
 		},
 		"events removed from the feed before they were read are counted": {
 			play: func(t *testing.T, s *natstest.Server, js jetstream.JetStream, t0 time.Time) {
-				s.Line("processor").Down()
+				s.Link("processor").Down()
 				time.Sleep(100 * ms)
 				send(t, js, "green", "a", t0)
 				send(t, js, "green", "b", t0)
 				feed, err := js.Stream(t.Context(), "FEED_tea")
 				require.NoError(t, err)
 				require.NoError(t, feed.DeleteMsg(t.Context(), 1))
-				s.Line("processor").Up()
+				s.Link("processor").Up()
 				time.Sleep(20 * time.Second)
 			},
 			want: []string{"green 0-2: b"},

@@ -23,12 +23,12 @@ func TestFenced(t *testing.T) {
 		time.Sleep(100 * time.Millisecond) // lint:bubble: a scene is one
 		send(t, js, "green", "a", time.Time{})
 		time.Sleep(100 * time.Millisecond)
-		s.Line("first").Down()
+		s.Link("first").Down()
 		second := run(t, s.JetStream("second"), list, short)
 		time.Sleep(100 * time.Millisecond)
 		send(t, js, "green", "b", time.Time{})
 		time.Sleep(4 * time.Second)
-		s.Line("first").Up()
+		s.Link("first").Up()
 		send(t, js, "green", "c", time.Time{})
 		time.Sleep(6 * time.Second)
 		require.ErrorIs(t, <-first.ended, streaming.ErrFenced)
@@ -44,10 +44,10 @@ func TestLateAnswer(t *testing.T) {
 	scene(t, func(t *testing.T, s *natstest.Server, js jetstream.JetStream, _ *web) {
 		p := run(t, s.JetStream("slow"), list, short)
 		time.Sleep(100 * time.Millisecond)
-		s.Line("slow").Delay(6 * time.Second)
+		s.Link("slow").Delay(6 * time.Second)
 		send(t, js, "green", "a", time.Time{})
 		time.Sleep(5500 * time.Millisecond) // after 5s it has given up waiting
-		s.Line("slow").Delay(0)
+		s.Link("slow").Delay(0)
 		time.Sleep(10 * time.Second)
 		require.Equal(t, []string{"green 0-2: a"}, told(t, js))
 		require.Equal(t, streaming.Counts{Added: 1}, counts(t, js))
@@ -86,7 +86,7 @@ func TestOrder(t *testing.T) {
 // Reading what was missed takes time, and what is stored meanwhile is not missed.
 func TestWhileCatchingUp(t *testing.T) {
 	scene(t, func(t *testing.T, s *natstest.Server, js jetstream.JetStream, w *web) {
-		s.Line("sse").Delay(50 * time.Millisecond) // of each question it asks
+		s.Link("sse").Delay(50 * time.Millisecond) // of each question it asks
 		shut := w.open(t, s.JetStream("sse"), streaming.ServerConfig{})
 		time.Sleep(time.Second)
 		var want []string
@@ -116,7 +116,7 @@ func TestServerBehind(t *testing.T) {
 	scene(t, func(t *testing.T, s *natstest.Server, js jetstream.JetStream, w *web) {
 		shut := w.open(t, s.JetStream("sse"), streaming.ServerConfig{})
 		time.Sleep(time.Second)
-		s.Line("sse").Down()
+		s.Link("sse").Down()
 		for i := range 3 {
 			result(t, js, "green", fmt.Sprint(i))
 		}
@@ -125,7 +125,7 @@ func TestServerBehind(t *testing.T) {
 		var gone sync.WaitGroup
 		gone.Go(func() { w.browser(ctx, "/tea", "2", func(ev sse) { seen.add(ev.id) }) })
 		time.Sleep(500 * time.Millisecond)
-		s.Line("sse").Up()
+		s.Link("sse").Up()
 		time.Sleep(10 * time.Second)
 		leave()
 		gone.Wait()

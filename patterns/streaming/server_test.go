@@ -67,10 +67,10 @@ func TestServer(t *testing.T) {
 		},
 		"when NATS is cut off, and restarts, the browser stays and misses nothing": {
 			path: "/tea", last: "1", play: func(t *testing.T, s *natstest.Server, js jetstream.JetStream) {
-				s.Line("sse").Down()
+				s.Link("sse").Down()
 				result(t, js, "green", "b")
 				time.Sleep(5 * time.Second)
-				s.Line("sse").Up()
+				s.Link("sse").Up()
 				time.Sleep(5 * time.Second)
 				s.Stop()
 				require.NoError(t, s.Start())

@@ -72,7 +72,7 @@ func forgetful(ctx context.Context, js jetstream.JetStream) error {
 	return nil
 }
 
-// history sends thirty events under three keys to a processor, while lines are cut,
+// history sends thirty events under three keys to a processor, while links are cut,
 // processors die or are replaced while they live, and the server restarts. It
 // returns what is amiss with the results in the end.
 func history(t *testing.T, seed uint64, work process) (amiss []string) {
@@ -113,28 +113,28 @@ func history(t *testing.T, seed uint64, work process) (amiss []string) {
 			time.Sleep(time.Duration(chance.IntN(2500)) * time.Millisecond)
 			switch chance.IntN(5) {
 			case 0:
-				s.Line(name).Cut()
+				s.Link(name).Cut()
 			case 1:
-				s.Line(name).Down() // and back, not knowing that it was replaced
+				s.Link(name).Down() // and back, not knowing that it was replaced
 				old := name
 				name, kill = spawn()
 				kills = append(kills, kill)
 				time.Sleep(time.Duration(chance.IntN(3000)) * time.Millisecond)
-				s.Line(old).Up()
+				s.Link(old).Up()
 			case 2:
-				s.Line(name).Down()
+				s.Link(name).Down()
 				time.Sleep(time.Duration(chance.IntN(9000)) * time.Millisecond)
-				s.Line(name).Up()
+				s.Link(name).Up()
 			case 3:
 				if chance.IntN(2) == 0 { // else its last words are still under way
-					s.Line(name).Down()
+					s.Link(name).Down()
 				}
 				kill()
 				name, kill = spawn()
 				kills = append(kills, kill)
 			case 4:
 				if !restarts {
-					s.Line(name).Cut()
+					s.Link(name).Cut()
 					continue
 				}
 				s.Stop()

@@ -13,8 +13,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
+	"github.com/natspatterns/catalog/internal/link"
 	"github.com/natspatterns/catalog/internal/natstest"
-	"github.com/natspatterns/catalog/internal/tap"
 	"github.com/natspatterns/catalog/patterns/streaming"
 )
 
@@ -23,11 +23,11 @@ import (
 type web struct {
 	client *http.Client
 	mu     sync.Mutex
-	at     *tap.Listener
+	at     *link.Listener
 }
 
 func newWeb(t *testing.T) *web {
-	w := &web{at: tap.NewListener()}
+	w := &web{at: link.NewListener()}
 	tr := &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) {
 		w.mu.Lock()
 		at := w.at
@@ -48,7 +48,7 @@ func (w *web) open(t *testing.T, js jetstream.JetStream, cfg streaming.ServerCon
 	mux := http.NewServeMux()
 	mux.Handle("/tea", s)
 	mux.Handle("/tea/{key}", s)
-	at := tap.NewListener()
+	at := link.NewListener()
 	w.mu.Lock()
 	w.at = at
 	w.mu.Unlock()

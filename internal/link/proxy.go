@@ -1,4 +1,4 @@
-package tap
+package link
 
 import (
 	"fmt"
@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// Proxy is a TCP link that can be cut: it stands between two servers, where no
-// in-process line reaches.
+// Proxy is a TCP proxy that can be cut. It links two servers, which do not connect to
+// each other in process.
 type Proxy struct {
 	listener net.Listener
 	to       string
-	carrying sync.WaitGroup
+	running  sync.WaitGroup
 
 	mu     sync.Mutex // guards what follows
 	conns  map[net.Conn]bool
@@ -21,19 +21,19 @@ type Proxy struct {
 	closed bool
 }
 
-// NewProxy listens on a port of 127.0.0.1 (0: a free one) and passes connections
-// on to the address to.
+// NewProxy listens on a port of 127.0.0.1 (0: a free one) and forwards connections
+// to the address to.
 func NewProxy(port int, to string) (*Proxy, error) {
 	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
-		return nil, fmt.Errorf("tap: proxy to %s: %w", to, err)
+		return nil, fmt.Errorf("link: proxy to %s: %w", to, err)
 	}
 	p := &Proxy{listener: l, to: to, conns: map[net.Conn]bool{}}
-	p.carrying.Go(p.accept)
+	p.running.Go(p.accept)
 	return p, nil
 }
 
-// Addr is where it listens, as host:port.
+// Addr is the address it listens on, as host:port.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
 func (p *Proxy) accept() {
@@ -42,38 +42,38 @@ func (p *Proxy) accept() {
 		if err != nil {
 			return // closed
 		}
-		p.carrying.Go(func() { p.connect(from) })
+		p.running.Go(func() { p.connect(from) })
 	}
 }
 
 func (p *Proxy) connect(from net.Conn) {
 	defer from.Close()
-	if !p.keep(from) {
+	if !p.add(from) {
 		return
 	}
-	defer p.forget(from)
+	defer p.remove(from)
 	to, err := net.DialTimeout("tcp", p.to, 2*time.Second)
 	if err != nil {
-		return // as if nobody listened
+		return // the caller sees a closed connection
 	}
 	defer to.Close()
-	if !p.keep(to) {
+	if !p.add(to) {
 		return
 	}
-	defer p.forget(to)
+	defer p.remove(to)
 	var both sync.WaitGroup
-	carry := func(dst, src net.Conn) {
-		_, _ = io.Copy(dst, src) // however it ends, the link is over
+	forward := func(dst, src net.Conn) {
+		_, _ = io.Copy(dst, src) // any end of one direction ends both
 		_ = dst.Close()
 		_ = src.Close()
 	}
-	both.Go(func() { carry(to, from) })
-	both.Go(func() { carry(from, to) })
+	both.Go(func() { forward(to, from) })
+	both.Go(func() { forward(from, to) })
 	both.Wait()
 }
 
-// keep remembers c, to cut it, unless the link is down.
-func (p *Proxy) keep(c net.Conn) bool {
+// add adds c to the connections that Down closes. It returns false if the proxy is down.
+func (p *Proxy) add(c net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.down || p.closed {
@@ -83,13 +83,13 @@ func (p *Proxy) keep(c net.Conn) bool {
 	return true
 }
 
-func (p *Proxy) forget(c net.Conn) {
+func (p *Proxy) remove(c net.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.conns, c)
 }
 
-// Down ends the connections there are, and lets none be made until Up.
+// Down closes the current connections and refuses new ones until Up.
 func (p *Proxy) Down() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -99,14 +99,14 @@ func (p *Proxy) Down() {
 	}
 }
 
-// Up lets connections be made again.
+// Up accepts new connections again after Down.
 func (p *Proxy) Up() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.down = false
 }
 
-// Close ends the link for good, and returns when nothing of it runs any more.
+// Close closes the proxy and returns when all its goroutines have ended.
 func (p *Proxy) Close() error {
 	p.mu.Lock()
 	p.closed = true
@@ -115,6 +115,6 @@ func (p *Proxy) Close() error {
 	}
 	p.mu.Unlock()
 	err := p.listener.Close()
-	p.carrying.Wait()
+	p.running.Wait()
 	return err
 }

@@ -1,4 +1,4 @@
-package tap
+package wire
 
 import (
 	"bytes"
@@ -10,14 +10,14 @@ import (
 )
 
 const (
-	maxLine    = 1 << 20  // the longest line a server sends is its INFO, a few KiB
+	maxLine    = 1 << 20  // the longest protocol line of a server is its INFO, a few KiB
 	maxPayload = 64 << 20 // the largest max_payload a server can be given
 )
 
-var errFrame = errors.New("not the NATS protocol (over TLS, the tap sees only ciphertext)")
+var errFrame = errors.New("not the NATS protocol (over TLS, only ciphertext is visible)")
 
-// parser follows one direction of a connection, however its bytes are cut up. It
-// is not safe for concurrent use, as neither is a direction.
+// parser parses one direction of a connection, in chunks of any size. It is not
+// safe for concurrent use.
 type parser struct {
 	emit  func(Event)
 	buf   []byte
@@ -48,7 +48,7 @@ func (p *parser) feed(b []byte) {
 }
 
 // frame reads the first frame of b and its length, or 0 if it is not all there.
-// Frames that are no business of a reader (INFO, PING, +OK…) have no Op.
+// Frames that are not recorded (INFO, PING, +OK…) have no Op.
 func frame(b []byte) (Event, int, error) {
 	line, _, ok := bytes.Cut(b[:min(len(b), maxLine)], []byte("\r\n"))
 	if !ok {
@@ -59,7 +59,7 @@ func frame(b []byte) (Event, int, error) {
 	}
 	n := len(line) + 2
 	if n == 2 {
-		return Event{}, n, nil // an empty line, which a server forgives too
+		return Event{}, n, nil // an empty line, which a server accepts too
 	}
 	if !plausible(line) {
 		return Event{}, 0, errFrame
@@ -138,7 +138,7 @@ func message(op string, f []string, b []byte, n int) (Event, int, error) {
 	return e, n + total + 2, nil
 }
 
-// size reads a count of bytes, as digits and nothing else.
+// size parses a number of bytes, which has digits only.
 func size(s string) (int, bool) {
 	n, err := strconv.ParseUint(s, 10, 32)
 	return int(n), err == nil && n <= maxPayload

@@ -1,4 +1,4 @@
-package tap
+package wire
 
 import (
 	"cmp"
@@ -8,28 +8,28 @@ import (
 	"time"
 )
 
-// grain is how finely a diagram tells time: what happens within one is of one
-// instant, and has no order but that of cause and effect.
+// grain is the resolution of time in a diagram: events within one grain belong to
+// one instant, and are ordered only by cause and effect.
 const grain = 10 * time.Millisecond
 
-// Mermaid draws the events from one instant of the play that began at start to
-// another as a sequence diagram, in an order that depends on nothing but the play.
-// Events before from are told too, but not drawn; nor is what draw, unless it is
-// nil, does not want. It returns the number of arrows.
+// Mermaid draws the events between from and to, counted from start, as a sequence
+// diagram, in an order that is the same in every run. Events before from are
+// described, but not drawn. If draw is not nil, arrows for which it returns false
+// are not drawn. Mermaid returns the number of arrows.
 func Mermaid(start time.Time, from, to time.Duration, events []Event, times bool, draw func(Arrow) bool) (string, int) {
 	var b strings.Builder
 	var arrows int
-	teller := NewTeller()
+	describer := NewDescriber()
 	var lines []string
-	lifelines := []string{hub}
-	for _, e := range settle(start, events) {
-		a, ok := teller.Tell(e)
+	lifelines := []string{serverName}
+	for _, e := range sortInstants(start, events) {
+		a, ok := describer.Describe(e)
 		at := e.At.Sub(start).Round(grain)
 		if !ok || at < from || to > 0 && at >= to || draw != nil && !draw(a) {
 			continue
 		}
-		if !slices.Contains(lifelines, e.Who) {
-			lifelines = append(lifelines, e.Who)
+		if !slices.Contains(lifelines, e.Client) {
+			lifelines = append(lifelines, e.Client)
 		}
 		text := escape.Replace(a.Text)
 		if times {
@@ -43,31 +43,30 @@ func Mermaid(start time.Time, from, to time.Duration, events []Event, times bool
 		arrows++
 	}
 	b.WriteString("sequenceDiagram\n")
-	for _, who := range lifelines[1:] {
-		if id := lifeline(who); id != who {
-			who = id + " as " + who
+	for _, client := range lifelines[1:] {
+		if id := lifeline(client); id != client {
+			client = id + " as " + client
 		}
-		fmt.Fprintf(&b, "  participant %s\n", who)
+		fmt.Fprintf(&b, "  participant %s\n", client)
 	}
-	fmt.Fprintf(&b, "  participant %s\n", hub)
+	fmt.Fprintf(&b, "  participant %s\n", serverName)
 	for _, l := range lines {
 		b.WriteString(l)
 	}
 	return b.String(), arrows
 }
 
-// lifeline is a participant's name as Mermaid can read it: it takes the first word
-// of create-invoice for a command.
+// lifeline returns a client's name in a form that Mermaid can parse: it would parse
+// the first word of create-invoice as a command.
 func lifeline(name string) string { return strings.ReplaceAll(name, "-", "_") }
 
 var escape = strings.NewReplacer(";", "#59;", "#", "#35;", "<", "#lt;", ">", "#gt;", "\n", " ")
 
-// settle orders the events of each instant anew: repeatedly the smallest by
-// participant, subject and data among those whose causes are out. A delivery needs
-// its publish and what came before it in its subscription; a publish or a
-// subscription needs what its connection sent before it, and what was delivered
-// there before it.
-func settle(start time.Time, events []Event) []Event {
+// sortInstants sorts the events of each instant: repeatedly the smallest by client,
+// subject and data among those whose causes are in the result. The causes of a
+// delivery are its publish and the earlier deliveries of its subscription. Those of a
+// publish or subscribe are what its connection sent and received before it.
+func sortInstants(start time.Time, events []Event) []Event {
 	instant := func(e Event) time.Duration { return e.At.Sub(start).Round(grain) }
 	var out []Event
 	for len(events) > 0 {
@@ -75,13 +74,13 @@ func settle(start time.Time, events []Event) []Event {
 		for n < len(events) && instant(events[n]) == instant(events[0]) {
 			n++
 		}
-		out = append(out, settleOne(events[:n])...)
+		out = append(out, sortInstant(events[:n])...)
 		events = events[n:]
 	}
 	return out
 }
 
-func settleOne(now []Event) []Event {
+func sortInstant(now []Event) []Event {
 	left := make([]int, len(now))
 	for i := range left {
 		left[i] = i
@@ -106,10 +105,10 @@ func settleOne(now []Event) []Event {
 }
 
 func smaller(a, b Event) int {
-	return cmp.Or(cmp.Compare(a.Who, b.Who), cmp.Compare(a.Subject, b.Subject), cmp.Compare(a.Data, b.Data))
+	return cmp.Or(cmp.Compare(a.Client, b.Client), cmp.Compare(a.Subject, b.Subject), cmp.Compare(a.Data, b.Data))
 }
 
-// causesOf returns, by event, the earlier events that have to be told first.
+// causesOf returns, by event, the earlier events that have to come first.
 func causesOf(now []Event) [][]int {
 	type subscription struct {
 		conn int
@@ -117,14 +116,14 @@ func causesOf(now []Event) [][]int {
 	}
 	causes := make([][]int, len(now))
 	sent := map[int]int{}           // the last frame a connection sent
-	came := map[int][]int{}         // what it was delivered
+	received := map[int][]int{}     // what was delivered to it
 	last := map[subscription]int{}  // the last delivery of a subscription
 	published := map[string][]int{} // what was published, by subject and data
 	for i, e := range now {
 		if e.Op == Msg {
 			sub := subscription{e.Conn, e.Sid}
 			if isInbox(e.Subject) {
-				sub.sid = e.Subject // answers to different questions have no order
+				sub.sid = e.Subject // replies to different requests have no order
 			}
 			if j, ok := last[sub]; ok {
 				causes[i] = append(causes[i], j)
@@ -132,16 +131,16 @@ func causesOf(now []Event) [][]int {
 			last[sub] = i
 			causes[i] = append(causes[i], published[e.Subject+"\x00"+e.Data]...)
 			if isInbox(e.Subject) {
-				causes[i] = append(causes[i], asked(now[:i], e.Subject)...)
+				causes[i] = append(causes[i], requestOf(now[:i], e.Subject)...)
 			}
-			came[e.Conn] = append(came[e.Conn], i)
+			received[e.Conn] = append(received[e.Conn], i)
 			continue
 		}
 		if j, ok := sent[e.Conn]; ok {
 			causes[i] = append(causes[i], j)
 		}
 		sent[e.Conn] = i
-		causes[i] = append(causes[i], came[e.Conn]...)
+		causes[i] = append(causes[i], received[e.Conn]...)
 		if e.Op == Pub {
 			key := e.Subject + "\x00" + e.Data
 			published[key] = append(published[key], i)
@@ -150,8 +149,8 @@ func causesOf(now []Event) [][]int {
 	return causes
 }
 
-// asked finds the request whose answer goes to inbox.
-func asked(now []Event, inbox string) []int {
+// requestOf returns the index of the request whose reply goes to inbox.
+func requestOf(now []Event, inbox string) []int {
 	for i, e := range now {
 		if e.Op == Pub && e.Reply == inbox {
 			return []int{i}

@@ -1,25 +1,26 @@
-package tap
+package server
 
 import (
 	"fmt"
 	"path/filepath"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
+	natsserver "github.com/nats-io/nats-server/v2/server"
+
+	"github.com/natspatterns/catalog/internal/link"
 )
 
-// Sites is two servers of two sites, each in a JetStream domain of its own, joined
-// by a leaf node connection over a Link that can be cut. They talk TCP, so they run
-// on the real clock.
+// Sites is two servers, one per site, each in its own JetStream domain, joined by a
+// leaf node connection over Link. They use TCP, so they run on the real clock.
 type Sites struct {
 	Hub, Edge *Server
-	Link      *Proxy
+	Link      *link.Proxy
 }
 
-// NewSites starts the sites "hub" and "edge", which keep their data in dir. What
-// may cross the link is the permissions of the user by which edge logs in at hub,
-// as the text of a server configuration: { publish: …, subscribe: … } as edge sees
-// it; everything if empty.
+// NewSites starts the sites "hub" and "edge", which store their data in dir. The
+// permissions of edge's user at hub limit what crosses the link. They are in the
+// format of a server configuration, as edge sees it: { publish: …, subscribe: … }.
+// Empty permissions allow everything.
 func NewSites(dir, permissions string) (*Sites, error) {
 	port, err := FreePort()
 	if err != nil {
@@ -39,11 +40,11 @@ func NewSites(dir, permissions string) (*Sites, error) {
 		] } }
 		no_auth_user: hub
 		leafnodes { listen: "127.0.0.1:%d", no_advertise: true }
-	`, filepath.Join(dir, "hub"), permissions, port)) // advertised, the address would lead round the Link
+	`, filepath.Join(dir, "hub"), permissions, port)) // edge would connect to an advertised address, and bypass Link
 	if err != nil {
 		return nil, err
 	}
-	if s.Link, err = NewProxy(0, fmt.Sprintf("127.0.0.1:%d", port)); err != nil {
+	if s.Link, err = link.NewProxy(0, fmt.Sprintf("127.0.0.1:%d", port)); err != nil {
 		s.Hub.Stop()
 		return nil, err
 	}
@@ -63,30 +64,30 @@ func NewSites(dir, permissions string) (*Sites, error) {
 }
 
 func configured(dir, text string) (*Server, error) {
-	var o server.Options
+	var o natsserver.Options
 	if err := o.ProcessConfigString(text); err != nil {
-		return nil, fmt.Errorf("tap: sites in %s: %w", dir, err)
+		return nil, fmt.Errorf("server: sites in %s: %w", dir, err)
 	}
-	return NewServer(o)
+	return New(o)
 }
 
-// Await waits until the edge has n links to the hub: 0 after a cut.
+// Await waits until edge has n leaf node connections to hub: 0 after a cut.
 func (s *Sites) Await(n int) error {
 	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if s.Edge.Server().NumLeafNodes() == n {
 			return nil
 		}
 	}
-	return fmt.Errorf("tap: %d links from edge to hub after 15s, want %d", s.Edge.Server().NumLeafNodes(), n)
+	return fmt.Errorf("server: %d leaf node connections from edge to hub after 15s, want %d", s.Edge.Server().NumLeafNodes(), n)
 }
 
-// Cut cuts the link, and returns when both ends have noticed.
+// Cut cuts the link, and returns when edge has no leaf node connection.
 func (s *Sites) Cut() error {
 	s.Link.Down()
 	return s.Await(0)
 }
 
-// Join lets the link come back, and waits for it.
+// Join restores the link, and returns when edge is connected.
 func (s *Sites) Join() error {
 	s.Link.Up()
 	return s.Await(1)
@@ -97,6 +98,6 @@ func (s *Sites) Stop() {
 	if s.Edge != nil {
 		s.Edge.Stop()
 	}
-	_ = s.Link.Close() // it has nothing left to carry
+	_ = s.Link.Close() // the listener is closed either way
 	s.Hub.Stop()
 }

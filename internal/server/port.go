@@ -1,4 +1,4 @@
-package tap
+package server
 
 import (
 	"errors"
@@ -11,11 +11,11 @@ import (
 var lastPort = struct {
 	sync.Mutex
 	n int
-}{n: os.Getpid() * 151 % 15000} // tests of packages run side by side, in processes with numbers close together
+}{n: os.Getpid() * 151 % 15000} // test binaries run at the same time, with process ids close together
 
-// FreePort returns a port below those that outgoing connections are given: a port
-// got from :0 can be gone by the time a server opens it, and a cluster then waits
-// for ever.
+// FreePort returns a free port below the range of outgoing connections. Another
+// process can take a port from :0 before the server opens it, and a cluster then
+// waits for ever.
 func FreePort() (int, error) {
 	lastPort.Lock()
 	defer lastPort.Unlock()
@@ -26,5 +26,5 @@ func FreePort() (int, error) {
 			return port, l.Close()
 		}
 	}
-	return 0, errors.New("tap: no free port from 15000 to 30000")
+	return 0, errors.New("server: no free port from 15000 to 30000")
 }

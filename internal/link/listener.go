@@ -1,4 +1,4 @@
-package tap
+package link
 
 import (
 	"context"
@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// Listener accepts connections made in memory, so that an HTTP server and its
-// clients run in a bubble, where nothing may wait on a real socket.
+// Listener accepts in-memory connections, so that an HTTP server and its clients run
+// in a bubble, where no goroutine may wait for a real socket.
 type Listener struct {
 	conns chan net.Conn
 	done  chan struct{}

@@ -1,4 +1,4 @@
-package tap
+package wire
 
 import (
 	"encoding/json"
@@ -13,35 +13,35 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Arrow is an Event told by what it means.
+// Arrow is an Event described in words, as an arrow of a sequence diagram.
 type Arrow struct {
 	Event
 	From, To string
 	Text     string
 }
 
-// hub is how the server is called in a story.
-const hub = "NATS"
+// serverName is the name of the server in arrows and diagrams.
+const serverName = "NATS"
 
-// Teller tells events one after the other. It remembers what was asked on which
-// inbox, so that an answer is told as the answer to something.
-type Teller struct {
-	asked  map[string]string // by inbox: what was asked there
-	pulled map[string]bool   // consumers whose pulls were told; the next ones say nothing new
-	names  map[string]string // consumers with made-up names, by name
+// Describer describes events one after the other. It stores the request of each
+// inbox, so that a reply is described as the reply to that request.
+type Describer struct {
+	requests map[string]string // by inbox: the description of the request
+	pulled   map[string]bool   // consumers whose first pull was described; further pulls are left out
+	names    map[string]string // consumers with generated names: the name in the description
 }
 
-// NewTeller returns a Teller who has heard nothing yet.
-func NewTeller() *Teller {
-	return &Teller{asked: map[string]string{}, pulled: map[string]bool{}, names: map[string]string{}}
+// NewDescriber returns a Describer that has described no event yet.
+func NewDescriber() *Describer {
+	return &Describer{requests: map[string]string{}, pulled: map[string]bool{}, names: map[string]string{}}
 }
 
-// Tell returns the arrow of e, or false for what is housekeeping: requests for
-// information, repeated pulls, idle heartbeats, and answers that say only "done".
-func (t *Teller) Tell(e Event) (Arrow, bool) {
-	a := Arrow{Event: e, From: e.Who, To: hub}
+// Describe returns the arrow of e, or false for housekeeping: requests for
+// information, repeated pulls, idle heartbeats, and replies without content.
+func (d *Describer) Describe(e Event) (Arrow, bool) {
+	a := Arrow{Event: e, From: e.Client, To: serverName}
 	if e.Op == Msg {
-		a.From, a.To = hub, e.Who
+		a.From, a.To = serverName, e.Client
 	}
 	switch e.Op {
 	case Sub:
@@ -52,9 +52,9 @@ func (t *Teller) Tell(e Event) (Arrow, bool) {
 			}
 		}
 	case Pub:
-		a.Text = t.sent(e)
+		a.Text = d.sent(e)
 	case Msg:
-		a.Text = t.delivered(e)
+		a.Text = d.delivered(e)
 	case Blind:
 		a.Text = "unreadable: " + e.Data
 	}
@@ -63,8 +63,8 @@ func (t *Teller) Tell(e Event) (Arrow, bool) {
 
 func isInbox(subject string) bool { return strings.HasPrefix(subject, "_INBOX") }
 
-// sent tells what a participant asks of the server, or has it pass on.
-func (t *Teller) sent(e Event) string {
+// sent describes what a client sends to the server.
+func (d *Describer) sent(e Event) string {
 	token := strings.Split(e.Subject, ".")
 	text := ""
 	switch {
@@ -74,7 +74,7 @@ func (t *Teller) sent(e Event) string {
 		return ""
 	case strings.HasPrefix(e.Subject, "$JS."):
 		if i := strings.Index(e.Subject, ".API."); i > 0 {
-			text = t.apiText(strings.Split(e.Subject[i+len(".API."):], "."), e.Data)
+			text = d.apiText(strings.Split(e.Subject[i+len(".API."):], "."), e.Data)
 		}
 	case strings.HasPrefix(e.Subject, "$KV.") && len(token) > 2:
 		verb := map[string]string{"DEL": "delete", "PURGE": "purge"}[e.Header.Get("KV-Operation")]
@@ -88,15 +88,15 @@ func (t *Teller) sent(e Event) string {
 		text = strings.TrimSpace(e.Subject + " " + body(e.Data))
 	}
 	if isInbox(e.Reply) {
-		t.asked[e.Reply] = text
+		d.requests[e.Reply] = text
 	}
 	return text + condition(e.Header)
 }
 
-// condition tells what headers ask of the stream that stores a message.
+// condition describes the headers that set conditions on storing a message.
 func condition(h nats.Header) string {
 	var parts []string
-	for _, k := range []struct{ header, say string }{
+	for _, k := range []struct{ header, format string }{
 		{"Nats-Msg-Id", "id %s"},
 		{"Nats-Expected-Last-Subject-Sequence", "if last is %s"},
 		{"Nats-Expected-Last-Sequence", "if stream is at %s"},
@@ -106,10 +106,10 @@ func condition(h nats.Header) string {
 		{"Nats-Batch-Commit", "commit"},
 	} {
 		if v := h.Get(k.header); v != "" {
-			if strings.Contains(k.say, "%s") {
-				parts = append(parts, fmt.Sprintf(k.say, v))
+			if strings.Contains(k.format, "%s") {
+				parts = append(parts, fmt.Sprintf(k.format, v))
 			} else {
-				parts = append(parts, k.say)
+				parts = append(parts, k.format)
 			}
 		}
 	}
@@ -119,8 +119,8 @@ func condition(h nats.Header) string {
 	return " [" + strings.Join(parts, ", ") + "]"
 }
 
-// apiText tells a JetStream API call; the empty text is one not worth telling.
-func (t *Teller) apiText(f []string, data string) string {
+// apiText describes a JetStream API request; it is empty if the request is left out.
+func (d *Describer) apiText(f []string, data string) string {
 	at := func(i int) string {
 		if i < len(f) {
 			return f[i]
@@ -132,18 +132,18 @@ func (t *Teller) apiText(f []string, data string) string {
 		return strings.ToLower(f[1]) + " stream " + at(2)
 	case "CONSUMER CREATE", "CONSUMER DURABLE":
 		if f[1] == "DURABLE" || len(f) > 3 {
-			return "create consumer " + t.consumer(at(3)) + " of " + at(2)
+			return "create consumer " + d.consumer(at(3)) + " of " + at(2)
 		}
 		return "create consumer of " + at(2)
 	case "CONSUMER DELETE", "CONSUMER PAUSE", "CONSUMER RESET", "CONSUMER UNPIN":
-		return strings.ToLower(f[1]) + " consumer " + t.consumer(at(3)) + " of " + at(2)
+		return strings.ToLower(f[1]) + " consumer " + d.consumer(at(3)) + " of " + at(2)
 	case "CONSUMER MSG": // CONSUMER.MSG.NEXT.<stream>.<consumer>
 		name := at(3) + "." + at(4)
-		if t.pulled[name] {
+		if d.pulled[name] {
 			return ""
 		}
-		t.pulled[name] = true
-		return "pull from " + t.consumer(at(4)) + " of " + at(3)
+		d.pulled[name] = true
+		return "pull from " + d.consumer(at(4)) + " of " + at(3)
 	case "STREAM MSG": // STREAM.MSG.GET.<stream>
 		return strings.ToLower(at(2)) + " a message of " + at(3)
 	}
@@ -158,20 +158,20 @@ func (t *Teller) apiText(f []string, data string) string {
 
 var random = regexp.MustCompile(`^[A-Za-z0-9]{8}$|^[A-Za-z0-9]{22}(_\d+)?$`)
 
-// consumer names a consumer: those with made-up names are numbered as they come,
-// so that two runs tell the same story.
-func (t *Teller) consumer(name string) string {
+// consumer returns the name of a consumer. Generated names are replaced by numbers in
+// order of appearance, so that two runs have the same description.
+func (d *Describer) consumer(name string) string {
 	if !random.MatchString(name) || strings.ToLower(name) == name {
 		return name
 	}
-	if t.names[name] == "" {
-		t.names[name] = fmt.Sprintf("consumer-%d", len(t.names)+1)
+	if d.names[name] == "" {
+		d.names[name] = fmt.Sprintf("consumer-%d", len(d.names)+1)
 	}
-	return t.names[name]
+	return d.names[name]
 }
 
-// delivered tells what the server brings a participant.
-func (t *Teller) delivered(e Event) string {
+// delivered describes what the server delivers to a client.
+func (d *Describer) delivered(e Event) string {
 	if !isInbox(e.Subject) {
 		text := strings.TrimSpace(e.Subject + " " + body(e.Data))
 		if strings.HasPrefix(e.Reply, "$JS.ACK.") {
@@ -186,18 +186,18 @@ func (t *Teller) delivered(e Event) string {
 	}
 	switch status := e.Header.Get("Status"); status {
 	case "":
-	case "100", "204", "404", "408", "409": // idle, end of batch, nothing there, pull over
+	case "100", "204", "404", "408", "409": // idle heartbeat, end of batch, no messages, pull expired
 		return ""
 	case "503":
 		return "no responders"
 	default:
 		return strings.TrimSpace(status + " " + e.Header.Get("Description"))
 	}
-	asked := t.asked[e.Subject]
+	request := d.requests[e.Subject]
 	if s := e.Header.Get("Nats-Subject"); s != "" { // a direct get
 		return fmt.Sprintf("%s %s: %s %s", e.Header.Get("Nats-Stream"), e.Header.Get("Nats-Sequence"), s, body(e.Data))
 	}
-	var answer struct {
+	var reply struct {
 		Type      string
 		Stream    string
 		Seq       uint64
@@ -207,25 +207,25 @@ func (t *Teller) delivered(e Event) string {
 			ErrCode     int `json:"err_code"`
 		}
 	}
-	if json.Unmarshal([]byte(e.Data), &answer) == nil {
+	if json.Unmarshal([]byte(e.Data), &reply) == nil {
 		switch {
-		case answer.Error != nil && answer.Error.ErrCode > 0:
-			return fmt.Sprintf("refused: %s (%d)", answer.Error.Description, answer.Error.ErrCode)
-		case answer.Stream != "" && answer.Seq > 0 && answer.Duplicate:
-			return fmt.Sprintf("already stored in %s as %d", answer.Stream, answer.Seq)
-		case answer.Stream != "" && answer.Seq > 0:
-			return fmt.Sprintf("stored in %s as %d", answer.Stream, answer.Seq)
-		case strings.HasPrefix(answer.Type, "io.nats.jetstream.api."):
-			return "" // done
+		case reply.Error != nil && reply.Error.ErrCode > 0:
+			return fmt.Sprintf("refused: %s (%d)", reply.Error.Description, reply.Error.ErrCode)
+		case reply.Stream != "" && reply.Seq > 0 && reply.Duplicate:
+			return fmt.Sprintf("already stored in %s as %d", reply.Stream, reply.Seq)
+		case reply.Stream != "" && reply.Seq > 0:
+			return fmt.Sprintf("stored in %s as %d", reply.Stream, reply.Seq)
+		case strings.HasPrefix(reply.Type, "io.nats.jetstream.api."):
+			return "" // success without content
 		}
 	}
-	if asked == "" && e.Data == "" && e.Header == nil {
+	if request == "" && e.Data == "" && e.Header == nil {
 		return ""
 	}
 	return strings.TrimSpace("reply" + errorText(e.Header) + " " + body(e.Data))
 }
 
-// errorText tells the error headers of the micro protocol.
+// errorText describes the error headers of the micro protocol.
 func errorText(h nats.Header) string {
 	if h.Get("Nats-Service-Error") == "" && h.Get("Nats-Service-Error-Code") == "" {
 		return ""
@@ -255,13 +255,13 @@ func ackText(data string) string {
 	return "ack"
 }
 
-// ackOf names the message that the tokens of an ack subject are about.
+// ackOf returns the stream and sequence of the message that an ack subject refers to.
 func ackOf(token []string) string {
 	stream, seq, _ := ackTokens(token)
 	return strings.TrimRight(" "+stream+" "+seq, " ")
 }
 
-// ackTokens reads $JS.ACK.<stream>.<consumer>.<delivery>.<sequence>… or its
+// ackTokens parses $JS.ACK.<stream>.<consumer>.<delivery>.<sequence>… or its
 // longer form $JS.ACK.<domain>.<account>.<stream>.….
 func ackTokens(token []string) (stream, seq string, delivery int) {
 	switch {
@@ -279,7 +279,7 @@ func ackTokens(token []string) (stream, seq string, delivery int) {
 	return token[0], token[3], delivery
 }
 
-// body shortens a payload to what fits on an arrow.
+// body shortens a payload to fit on an arrow.
 func body(data string) string {
 	const most = 40
 	for _, r := range data {

@@ -1,4 +1,4 @@
-package tap
+package wire
 
 import (
 	"strings"
@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const wire = "CONNECT {}\r\nPING\r\nSUB a q 1\r\nUNSUB 1 5\r\nPUB a 2\r\nhi\r\nPUB b _INBOX.x 0\r\n\r\n" +
+const protocol = "CONNECT {}\r\nPING\r\nSUB a q 1\r\nUNSUB 1 5\r\nPUB a 2\r\nhi\r\nPUB b _INBOX.x 0\r\n\r\n" +
 	"HPUB c 17 20\r\nNATS/1.0\r\nK:v\r\n\r\nyes\r\nPUB a 4\r\n\r\n\r\n\r\nMSG a 1 2\r\nho\r\nMSG a 1 r 2\r\nhu\r\n" +
 	"HMSG _INBOX.x 2 28 28\r\nNATS/1.0 404 No Messages\r\n\r\n\r\n+OK\r\n-ERR 'x'\r\nPONG\r\n"
 
@@ -22,7 +22,7 @@ func parse(chunks ...string) []Event {
 	return events
 }
 
-// However the bytes are cut up, the same frames are seen.
+// The parser returns the same frames for chunks of any size.
 func TestParserSplit(t *testing.T) {
 	want := []Event{
 		{Op: Sub, Subject: "a", Queue: "q", Sid: "1"},
@@ -35,16 +35,16 @@ func TestParserSplit(t *testing.T) {
 		{Op: Msg, Subject: "a", Sid: "1", Reply: "r", Data: "hu"},
 		{Op: Msg, Subject: "_INBOX.x", Sid: "2", Header: nats.Header{"Status": {"404"}, "Description": {"No Messages"}}},
 	}
-	for step := 1; step <= len(wire); step++ {
+	for step := 1; step <= len(protocol); step++ {
 		var chunks []string
-		for i := 0; i < len(wire); i += step {
-			chunks = append(chunks, wire[i:min(i+step, len(wire))])
+		for i := 0; i < len(protocol); i += step {
+			chunks = append(chunks, protocol[i:min(i+step, len(protocol))])
 		}
 		require.Equal(t, want, parse(chunks...), "in steps of %d", step)
 	}
 }
 
-// What is not the protocol blinds the tap, once and aloud; it never panics.
+// The parser reports bytes that are not the protocol once, then stops; it never panics.
 func TestParserBlind(t *testing.T) {
 	for _, bad := range []string{
 		"HPUB\r\n", "HPUB a\r\n", "HPUB a 5\r\n", "PUB a -1\r\n", "PUB a x\r\n", "PUB\r\n", "MSG a 1\r\n", "PUB a b c 1\r\nx\r\n",
@@ -58,7 +58,7 @@ func TestParserBlind(t *testing.T) {
 }
 
 func FuzzParser(f *testing.F) {
-	f.Add([]byte(wire), uint8(7))
+	f.Add([]byte(protocol), uint8(7))
 	f.Add([]byte("HPUB a 4 4\r\nwhat\r\n"), uint8(1))
 	f.Fuzz(func(t *testing.T, b []byte, cut uint8) {
 		at := min(int(cut), len(b))
@@ -68,13 +68,13 @@ func FuzzParser(f *testing.F) {
 	})
 }
 
-// Each frame is told by what it means to a reader.
-func TestTell(t *testing.T) {
+// Each frame is described in words.
+func TestDescribe(t *testing.T) {
 	const in = "_INBOX.abc"
 	ack := "$JS.ACK.JOBS.crew.2.7.9.1700000000000000000.0"
 	for _, tc := range []struct {
 		want   string
-		events []Event // the last one is told
+		events []Event // the last one is described
 	}{
 		{"orders.new hello", []Event{{Op: Pub, Subject: "orders.new", Data: "hello"}}},
 		{"subscribe orders.> (queue crew)", []Event{{Op: Sub, Subject: "orders.>", Queue: "crew"}}},
@@ -108,26 +108,26 @@ func TestTell(t *testing.T) {
 		{"ORDERS 4: o.1 x", []Event{{Op: Msg, Subject: in, Data: "x", Header: nats.Header{"Nats-Stream": {"ORDERS"}, "Nats-Sequence": {"4"}, "Nats-Subject": {"o.1"}}}}},
 		{"a (3 bytes)", []Event{{Op: Pub, Subject: "a", Data: "\x00\x01\x02"}}},
 	} {
-		teller := NewTeller()
+		describer := NewDescriber()
 		var a Arrow
 		for _, e := range tc.events {
-			a, _ = teller.Tell(e)
+			a, _ = describer.Describe(e)
 		}
 		require.Equal(t, tc.want, a.Text)
 	}
 }
 
-// Two runs that differ only in the chances of one instant give one diagram, and
-// no effect is drawn before its cause.
+// Two runs that differ only in the order within one instant have the same diagram,
+// and no effect is drawn before its cause.
 func TestMermaidOrder(t *testing.T) {
 	start := time.Now()
-	pubA := Event{At: start, Who: "zoe", Conn: 1, Op: Pub, Subject: "a", Data: "1"}
-	pubB := Event{At: start, Who: "zoe", Conn: 1, Op: Pub, Subject: "A", Data: "2"}
-	toBob := Event{At: start.Add(time.Millisecond), Who: "bob", Conn: 2, Op: Msg, Subject: "a", Sid: "1", Data: "1"}
-	toAnn := Event{At: start.Add(time.Millisecond), Who: "ann", Conn: 3, Op: Msg, Subject: "a", Sid: "1", Data: "1"}
-	answer := Event{At: start.Add(2 * time.Millisecond), Who: "ann", Conn: 3, Op: Pub, Subject: "thanks"}
-	one, n := Mermaid(start, 0, 0, []Event{pubA, pubB, toBob, toAnn, answer}, true, nil)
-	two, _ := Mermaid(start, 0, 0, []Event{pubA, toAnn, answer, toBob, pubB}, true, nil)
+	pubA := Event{At: start, Client: "zoe", Conn: 1, Op: Pub, Subject: "a", Data: "1"}
+	pubB := Event{At: start, Client: "zoe", Conn: 1, Op: Pub, Subject: "A", Data: "2"}
+	toBob := Event{At: start.Add(time.Millisecond), Client: "bob", Conn: 2, Op: Msg, Subject: "a", Sid: "1", Data: "1"}
+	toAnn := Event{At: start.Add(time.Millisecond), Client: "ann", Conn: 3, Op: Msg, Subject: "a", Sid: "1", Data: "1"}
+	reply := Event{At: start.Add(2 * time.Millisecond), Client: "ann", Conn: 3, Op: Pub, Subject: "thanks"}
+	one, n := Mermaid(start, 0, 0, []Event{pubA, pubB, toBob, toAnn, reply}, true, nil)
+	two, _ := Mermaid(start, 0, 0, []Event{pubA, toAnn, reply, toBob, pubB}, true, nil)
 	require.Equal(t, one, two)
 	require.Equal(t, 5, n)
 	_, n = Mermaid(start, 0, 0, []Event{pubA, pubB, toBob}, true, func(a Arrow) bool { return a.Op == Msg })
@@ -145,10 +145,10 @@ func TestMermaidOrder(t *testing.T) {
 `, one)
 }
 
-// Mermaid takes "create" at the start of a line for a command.
+// Mermaid parses "create" at the start of a line as a command.
 func TestMermaidNames(t *testing.T) {
 	start := time.Now()
-	text, n := Mermaid(start, 0, 0, []Event{{At: start, Who: "create-invoice", Op: Pub, Subject: "invoices.made"}}, true, nil)
+	text, n := Mermaid(start, 0, 0, []Event{{At: start, Client: "create-invoice", Op: Pub, Subject: "invoices.made"}}, true, nil)
 	require.Equal(t, 1, n)
 	require.Contains(t, text, "participant create_invoice as create-invoice\n")
 	require.Contains(t, text, "  create_invoice->>NATS: ")

@@ -1,4 +1,6 @@
-package tap
+// Package server embeds nats-servers that can be stopped and started again on the
+// same store: one server, or two sites joined by a leaf node connection.
+package server
 
 import (
 	"errors"
@@ -7,28 +9,28 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
+	natsserver "github.com/nats-io/nats-server/v2/server"
 )
 
 // Server is an embedded nats-server that can be stopped and started again on the
 // same store.
 type Server struct {
-	opts server.Options
+	opts natsserver.Options
 
 	mu  sync.Mutex // guards what follows
-	srv *server.Server
+	srv *natsserver.Server
 }
 
-// NewServer starts a server. It listens on 127.0.0.1 unless opts name another
-// host, and neither logs nor takes the process's signals.
-func NewServer(opts server.Options) (*Server, error) {
-	s := PrepareServer(opts)
+// New starts a server. It listens on 127.0.0.1 unless opts name another
+// host, and neither logs nor handles signals.
+func New(opts natsserver.Options) (*Server, error) {
+	s := Prepare(opts)
 	return s, s.Start()
 }
 
-// PrepareServer is NewServer without the start: the servers of a cluster wait for
-// each other, so they have to be started together.
-func PrepareServer(opts server.Options) *Server {
+// Prepare is New without Start: the servers of a cluster wait for each other, so
+// they have to be started together.
+func Prepare(opts natsserver.Options) *Server {
 	if opts.Host == "" {
 		opts.Host = "127.0.0.1"
 	}
@@ -40,7 +42,7 @@ func PrepareServer(opts server.Options) *Server {
 // accepts connections.
 func (s *Server) Start() error {
 	opts := s.opts // a server writes into its options, so it gets a copy
-	srv, err := server.NewServer(&opts)
+	srv, err := natsserver.NewServer(&opts)
 	if err != nil {
 		return fmt.Errorf("nats-server: %w", err)
 	}
@@ -56,7 +58,7 @@ func (s *Server) Start() error {
 	return nil
 }
 
-// Stop stops the server and waits until it is gone.
+// Stop stops the server and waits until it has shut down.
 func (s *Server) Stop() {
 	srv := s.Server()
 	if srv == nil {
@@ -66,15 +68,15 @@ func (s *Server) Stop() {
 	srv.WaitForShutdown()
 }
 
-// Server returns the server of now.
-func (s *Server) Server() *server.Server {
+// Server returns the nats-server that Start started last, or nil.
+func (s *Server) Server() *natsserver.Server {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.srv
 }
 
-// InProcessConn makes a connection without a network.
+// InProcessConn makes an in-process connection.
 func (s *Server) InProcessConn() (net.Conn, error) { return s.Server().InProcessConn() }
 
-// ClientURL is where clients reach it by TCP.
+// ClientURL returns the URL for clients that connect by TCP.
 func (s *Server) ClientURL() string { return s.Server().ClientURL() }
