@@ -1,9 +1,6 @@
 package shared
 
-import (
-	"fmt"
-	"log/slog"
-)
+import "fmt"
 
 // checkID refuses an ID that cannot be one token of a subject.
 func checkID(id string) error {
@@ -26,12 +23,4 @@ func setDefault[T ~int | ~int64](field string, v *T, value, least T) error {
 		return fmt.Errorf("%w: %s is %v; use at least %v", ErrConfig, field, *v, least)
 	}
 	return nil
-}
-
-// orDiscard returns log, or a logger that discards everything if log is nil.
-func orDiscard(log *slog.Logger) *slog.Logger {
-	if log == nil {
-		return slog.New(slog.DiscardHandler)
-	}
-	return log
 }

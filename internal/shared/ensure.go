@@ -1,77 +1,113 @@
 package shared
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"reflect"
-	"time"
+	"slices"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
-// findOrCreate calls find, and create if find returns missing, unless bind is set.
-func findOrCreate[T any](ctx context.Context, bind bool, missing, exists error, find, create func(context.Context) (T, error)) (T, error) {
-	v, err := callAPI(ctx, find)
-	if !errors.Is(err, missing) || bind {
-		return v, err
-	}
-	v, err = callAPI(ctx, create)
-	if errors.Is(err, exists) { // another process was faster
-		return callAPI(ctx, find)
-	}
-	return v, err
+// resource is a stream, consumer or bucket T with the settings C.
+type resource[T, C any] struct {
+	name            string
+	missing, exists error
+	find            func(context.Context) (T, error)
+	create, update  func(context.Context, C) (T, error)
+	settings        func(T) C
 }
 
-// compare refuses what has a field other than needed, by the name of the field.
-func compare(what string, have, needed any) error {
-	h, n := reflect.ValueOf(have), reflect.ValueOf(needed)
-	for i := range h.NumField() {
-		if name := h.Type().Field(i).Name; name != "Metadata" && !reflect.DeepEqual(h.Field(i).Interface(), n.Field(i).Interface()) {
-			return fmt.Errorf("%w: %s has %s %v, want %v", ErrMismatch, what, name, printable(h.Field(i)), printable(n.Field(i)))
+func streamOf(js jetstream.JetStream, name string) resource[jetstream.Stream, jetstream.StreamConfig] {
+	return resource[jetstream.Stream, jetstream.StreamConfig]{
+		"stream " + name, jetstream.ErrStreamNotFound, jetstream.ErrStreamNameAlreadyInUse,
+		func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, name) }, js.CreateStream, js.UpdateStream,
+		func(s jetstream.Stream) jetstream.StreamConfig { return s.CachedInfo().Config },
+	}
+}
+
+func consumerOf(s jetstream.Stream, name string) resource[jetstream.Consumer, jetstream.ConsumerConfig] {
+	return resource[jetstream.Consumer, jetstream.ConsumerConfig]{
+		"consumer " + name, jetstream.ErrConsumerNotFound, jetstream.ErrConsumerExists,
+		func(ctx context.Context) (jetstream.Consumer, error) { return s.Consumer(ctx, name) }, s.CreateConsumer, s.UpdateConsumer,
+		func(c jetstream.Consumer) jetstream.ConsumerConfig { return c.CachedInfo().Config },
+	}
+}
+
+// ensure finds r, or creates it as want unless bind is set. It refuses what exists
+// with a weaker setting, or with another value in a field that exact names.
+func ensure[T, C any](ctx context.Context, r resource[T, C], want C, bind bool, exact ...string) (T, error) {
+	v, err := callAPI(ctx, r.find)
+	if errors.Is(err, r.missing) && !bind {
+		v, err = callAPI(ctx, func(ctx context.Context) (T, error) { return r.create(ctx, want) })
+		if errors.Is(err, r.exists) { // another process was faster
+			v, err = callAPI(ctx, r.find)
 		}
 	}
-	return nil
+	if err != nil {
+		return v, fmt.Errorf("%s: %w", r.name, err)
+	}
+	if _, err = strengthen(r.settings(v), want, exact); err != nil {
+		return v, fmt.Errorf("%w: %s has %w", ErrMismatch, r.name, err)
+	}
+	return v, nil
 }
 
-// printable returns what v points to.
-func printable(v reflect.Value) any {
-	if v.Kind() != reflect.Pointer {
-		return v
+// provision is ensure, but it changes what ensure would refuse, and nothing else.
+func provision[T, C any](ctx context.Context, r resource[T, C], want C, exact ...string) (T, error) {
+	v, err := ensure(ctx, r, want, false, exact...)
+	if !errors.Is(err, ErrMismatch) {
+		return v, err
 	}
-	if v.IsNil() {
-		return "none"
+	needed, _ := strengthen(r.settings(v), want, exact)
+	v, err = callAPI(ctx, func(ctx context.Context) (T, error) { return r.update(ctx, needed) })
+	if err != nil {
+		return v, fmt.Errorf("%s: %w", r.name, err)
 	}
-	return v.Elem()
+	return v, nil
 }
 
-// setFields returns config with the named fields of from.
-func setFields[C any](config, from C, names []string) C {
-	for _, name := range names {
-		reflect.ValueOf(&config).Elem().FieldByName(name).Set(reflect.ValueOf(from).FieldByName(name))
+// strengthen returns have with each setting replaced that is weaker than want, or
+// that exact names, and an error about the first of them. Weaker means: messages are
+// lost, dropped unread, stored twice, not stored, reordered or redelivered early.
+func strengthen[C any](have, want C, exact []string) (C, error) {
+	var first error
+	hs, ws := reflect.ValueOf(&have).Elem(), reflect.ValueOf(want)
+	for i := range hs.NumField() {
+		name, h, w := hs.Type().Field(i).Name, hs.Field(i), ws.Field(i)
+		weaker := slices.Contains(exact, name)
+		switch name {
+		case "Subjects", "Retention", "SubjectTransform", "NoAck", "Sealed", "PersistMode", "DeliverPolicy", "OptStartSeq", "OptStartTime", "AckPolicy",
+			"FilterSubject", "FilterSubjects", "ReplayPolicy", "HeadersOnly", "BackOff", "MemoryStorage", "PriorityPolicy", "PriorityGroups", "PinnedTTL":
+			weaker = true
+		case "AllowMsgTTL", "AllowMsgSchedules", "AllowAtomicPublish", "AllowDirect", "AllowRollup", "DenyDelete", "DenyPurge", "DiscardNewPerSubject":
+			weaker = weaker || w.Bool()
+		case "Discard", "Replicas", "Duplicates", "SubjectDeleteMarkerTTL", "LimitMarkerTTL", "AckWait":
+			weaker = weaker || h.Int() < w.Int()
+		case "History":
+			weaker = weaker || h.Uint() < w.Uint()
+		case "Storage": // file is less than memory
+			weaker = weaker || h.Int() > w.Int()
+		case "MaxAckPending": // -1 is unlimited
+			weaker = weaker || h.Int() > 0 && h.Int() < w.Int()
+		case "MaxAge", "TTL", "MaxDeliver", "InactiveThreshold":
+			weaker = weaker || tighter(h, w)
+		case "MaxMsgs", "MaxBytes": // with discard new they drop nothing
+			weaker = weaker || tighter(h, w) && hs.FieldByName("Discard").Int()+ws.FieldByName("Discard").Int() == 0
+		case "MaxMsgsPerSubject":
+			weaker = weaker || w.Int() > 0 || tighter(h, w) && !hs.FieldByName("DiscardNewPerSubject").Bool()
+		}
+		if weaker && !reflect.DeepEqual(h.Interface(), w.Interface()) {
+			first = cmp.Or(first, fmt.Errorf("%s %v, want %v", name, h, w))
+			h.Set(w)
+		}
 	}
-	return config
+	return have, first
 }
 
-// mergeMetadata returns have with the entries of want.
-func mergeMetadata(have, want map[string]string) map[string]string {
-	merged := map[string]string{}
-	maps.Copy(merged, have)
-	maps.Copy(merged, want)
-	return merged
-}
-
-// longer returns the longer of two durations, of which 0 is unlimited.
-func longer(a, b time.Duration) time.Duration {
-	if a == 0 || b == 0 {
-		return 0
-	}
-	return max(a, b)
-}
-
-// larger returns the larger of two limits, of which 0 and -1 are unlimited.
-func larger[T int | int64](a, b T) T {
-	if a <= 0 || b <= 0 {
-		return -1
-	}
-	return max(a, b)
+// tighter reports whether limit h is below limit w; 0 and -1 are unlimited.
+func tighter(h, w reflect.Value) bool {
+	return h.Int() > 0 && (w.Int() <= 0 || h.Int() < w.Int())
 }

@@ -49,14 +49,10 @@ func callHandler[M any](ctx context.Context, log *slog.Logger, subject string, h
 	return handle(ctx, msg)
 }
 
-// withGrace returns a context for handlers, which ends grace after ctx. The caller
-// calls stop when the handlers have returned.
+// withGrace returns a context for handlers: it ends grace after ctx, or with stop.
 func withGrace(ctx context.Context, grace time.Duration) (work context.Context, stop func()) {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	unhook := context.AfterFunc(ctx, func() {
-		timer := time.AfterFunc(grace, cancel)
-		context.AfterFunc(work, func() { timer.Stop() })
-	})
+	unhook := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
 	return work, func() { unhook(); cancel() }
 }
 
@@ -75,4 +71,26 @@ func warnIf(log *slog.Logger, action string, msg jetstream.Msg, err error) {
 	if err != nil && !errors.Is(err, jetstream.ErrMsgAlreadyAckd) {
 		log.Warn("shared: could not "+action+"; the message can be redelivered", "subject", msg.Subject(), "err", err)
 	}
+}
+
+// keepInProgress sends in-progress for the messages that inFlight returns, three times
+// per AckWait, so that the server does not redeliver them. The caller calls stop.
+func keepInProgress(ackWait time.Duration, log *slog.Logger, inFlight func() []jetstream.Msg) (stop func()) {
+	done, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		tick := time.NewTicker(ackWait / 3)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				for _, msg := range inFlight() {
+					warnIf(log, "send in-progress", msg, msg.InProgress())
+				}
+			}
+		}
+	}()
+	return func() { close(done); <-stopped }
 }

@@ -31,7 +31,7 @@ func NewSender(ctx context.Context, js jetstream.JetStream, queue string, cfg Co
 	if err != nil {
 		return nil, err
 	}
-	stream, _, err := ensure(ctx, js, queue, cfg)
+	stream, _, err := setup(ctx, js, queue, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("backoff: sender to %s: %w", queue, err)
 	}

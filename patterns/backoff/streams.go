@@ -38,7 +38,7 @@ func Consumer(queue string, cfg Config) (jetstream.ConsumerConfig, error) {
 
 func subject(queue, what, id string) string { return "backoff." + queue + "." + what + "." + id }
 
-func ensure(ctx context.Context, js jetstream.JetStream, queue string, cfg Config) (jetstream.Stream, jetstream.Consumer, error) {
+func setup(ctx context.Context, js jetstream.JetStream, queue string, cfg Config) (jetstream.Stream, jetstream.Consumer, error) {
 	want, err := Stream(queue, cfg)
 	if err != nil {
 		return nil, nil, err
@@ -47,11 +47,11 @@ func ensure(ctx context.Context, js jetstream.JetStream, queue string, cfg Confi
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := ensureStream(ctx, js, want, cfg.Bind)
+	s, err := ensure(ctx, streamOf(js, want.Name), want, cfg.Bind)
 	if err != nil {
 		return nil, nil, err
 	}
-	c, err := ensureConsumer(ctx, s, workers, cfg.Bind)
+	c, err := ensure(ctx, consumerOf(s, workers.Durable), workers, cfg.Bind)
 	return s, c, err
 }
 

@@ -36,7 +36,7 @@ func NewWorker(ctx context.Context, js jetstream.JetStream, queue string, cfg Co
 	}
 	w := &Worker{cfg: cfg, queue: queue, js: js, free: make(chan struct{}, cfg.Hands), ready: make(chan jetstream.Msg, cfg.Hands),
 		gate: gate{policy: cfg.Policy, budget: cfg.Budget, breaker: cfg.Breaker}}
-	if w.stream, w.cons, err = ensure(ctx, js, queue, cfg); err != nil {
+	if w.stream, w.cons, err = setup(ctx, js, queue, cfg); err != nil {
 		return nil, fmt.Errorf("backoff: worker of %s: %w", queue, err)
 	}
 	return w, nil

@@ -53,7 +53,7 @@ func Export(ctx context.Context, js jetstream.JetStream, t Treaty, cfg Config) (
 	if err != nil {
 		return nil, err
 	}
-	return ensure(ctx, js, out, cfg.Bind)
+	return setup(ctx, js, out, cfg.Bind)
 }
 
 // Import makes the stream of what has crossed, at To, where it is consumed. The
@@ -63,7 +63,7 @@ func Import(ctx context.Context, js jetstream.JetStream, t Treaty, cfg Config) (
 	if err != nil {
 		return nil, err
 	}
-	return ensure(ctx, js, in, cfg.Bind)
+	return setup(ctx, js, in, cfg.Bind)
 }
 
 // ProvisionExport creates or updates the stream of [Export]. Nothing else here
@@ -95,7 +95,7 @@ func provision(ctx context.Context, js jetstream.JetStream, want jetstream.Strea
 
 // ensure finds a stream or creates it; one that exists is compared, and never
 // changed.
-func ensure(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig, bind bool) (jetstream.Stream, error) {
+func setup(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig, bind bool) (jetstream.Stream, error) {
 	find := func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, want.Name) }
 	s, err := callAPI(ctx, find)
 	if errors.Is(err, jetstream.ErrStreamNotFound) && !bind {

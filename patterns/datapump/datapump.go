@@ -105,13 +105,13 @@ func Provision(ctx context.Context, js jetstream.JetStream, name string, cfg Con
 	return nil
 }
 
-func ensure(ctx context.Context, js jetstream.JetStream, name string, cfg Config) error {
+func setup(ctx context.Context, js jetstream.JetStream, name string, cfg Config) error {
 	for _, config := range []func(string, Config) (jetstream.StreamConfig, error){Stream, Diverted} {
 		want, err := config(name, cfg)
 		if err != nil {
 			return err
 		}
-		if _, err := ensureStream(ctx, js, want, cfg.Bind); err != nil {
+		if _, err := ensure(ctx, streamOf(js, want.Name), want, cfg.Bind); err != nil {
 			return err
 		}
 	}

@@ -30,7 +30,7 @@ func Bucket(ctx context.Context, js jetstream.JetStream, kv jetstream.KeyValue, 
 	if err == nil {
 		needed := s.CachedInfo().Config
 		needed.AllowAtomicPublish = true
-		err = compare("bucket "+kv.Bucket(), s.CachedInfo().Config, needed)
+		_, err = strengthen(s.CachedInfo().Config, needed, nil)
 	}
 	return &bucket{js, kv, s, schema}, edge(err, "bucket "+kv.Bucket())
 }

@@ -65,7 +65,7 @@ func NewPump(ctx context.Context, js jetstream.JetStream, name, id string, store
 	for i := range tables {
 		p.tables[name+".row."+tables[i].Name] = &tables[i]
 	}
-	return p, edge(ensure(ctx, js, name, cfg), "pump "+id)
+	return p, edge(setup(ctx, js, name, cfg), "pump "+id)
 }
 
 // State may be called at any time.

@@ -94,7 +94,7 @@ func NewChannel(ctx context.Context, js jetstream.JetStream, name string, cfg Co
 		return nil, err
 	}
 	cfg, _ = cfg.normal()
-	dead, err := ensureStream(ctx, js, want, cfg.Bind)
+	dead, err := ensure(ctx, streamOf(js, want.Name), want, cfg.Bind)
 	if err != nil {
 		return nil, fmt.Errorf("deadletter: channel %s: %w", name, err)
 	}

@@ -32,8 +32,8 @@ func (c *Channel) Guard(ctx context.Context, cons jetstream.Consumer, handle Han
 	}
 	needed := info.Config
 	needed.AckPolicy, needed.MaxDeliver = jetstream.AckExplicitPolicy, -1
-	if err := compare("consumer "+me, info.Config, needed); err != nil {
-		return nil, fmt.Errorf("%w; or use a Keeper", err)
+	if _, err := strengthen(info.Config, needed, nil); err != nil {
+		return nil, fmt.Errorf("%w: consumer %s has %w", ErrMismatch, me, err)
 	}
 	return func(msg jetstream.Msg) {
 		if err := c.do(ctx, me, msg, handle); err != nil {

@@ -54,11 +54,11 @@ func NewKeeper(ctx context.Context, js jetstream.JetStream, name, stream string,
 	if err != nil {
 		return nil, err
 	}
-	s, err := ensureStream(ctx, js, want, cfg.Bind)
+	s, err := ensure(ctx, streamOf(js, want.Name), want, cfg.Bind)
 	if err != nil {
 		return nil, fmt.Errorf("deadletter: keeper of %s: %w", stream, err)
 	}
-	cons, err := ensureConsumer(ctx, s, keeper, cfg.Bind)
+	cons, err := ensure(ctx, consumerOf(s, keeper.Durable), keeper, cfg.Bind)
 	if err != nil {
 		return nil, fmt.Errorf("deadletter: keeper of %s: %w", stream, err)
 	}

@@ -48,7 +48,7 @@ func openStream(ctx context.Context, js jetstream.JetStream, topic string, cfg C
 	if err != nil {
 		return nil, err
 	}
-	return ensureStream(ctx, js, want, cfg.Bind)
+	return ensure(ctx, streamOf(js, want.Name), want, cfg.Bind)
 }
 
 func openConsumer(ctx context.Context, s jetstream.Stream, name string, cfg Config) (jetstream.Consumer, error) {
@@ -56,7 +56,7 @@ func openConsumer(ctx context.Context, s jetstream.Stream, name string, cfg Conf
 	if err != nil {
 		return nil, err
 	}
-	return ensureConsumer(ctx, s, want, cfg.Bind)
+	return ensure(ctx, consumerOf(s, want.Durable), want, cfg.Bind)
 }
 
 // Provision creates the stream of a topic and its subscribers' consumers, or

@@ -64,7 +64,7 @@ func New(ctx context.Context, js jetstream.JetStream, name string, cfg Config) (
 	if err != nil {
 		return nil, err
 	}
-	s, err := ensureStream(ctx, js, want, cfg.Bind)
+	s, err := ensure(ctx, streamOf(js, want.Name), want, cfg.Bind)
 	if err != nil {
 		return nil, edge(err, "open "+name)
 	}

@@ -80,7 +80,7 @@ func (s *Store) Subscribe(ctx context.Context, feed Feed) (*Subscription, error)
 			MaxAckPending: 1, // nothing overtakes an event that has to be tried again
 			Metadata:      s.cfg.Metadata,
 		}
-		c, err = ensureConsumer(ctx, s.stream, want, s.cfg.Bind)
+		c, err = ensure(ctx, consumerOf(s.stream, want.Durable), want, s.cfg.Bind)
 	}
 	if err != nil {
 		return nil, edge(err, "subscribe")

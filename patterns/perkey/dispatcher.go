@@ -50,7 +50,7 @@ func New(ctx context.Context, js jetstream.JetStream, topic, listener string, cf
 		return nil, err
 	}
 	d := &Dispatcher{cfg: cfg, js: js, name: listener + " of " + topic, stream: "PERKEY_" + topic, room: make(chan struct{}, cfg.Room), ready: make(chan *line, cfg.Room), lines: map[string]*line{}}
-	if d.readers, err = ensure(ctx, js, topic, listener, cfg); err != nil {
+	if d.readers, err = setup(ctx, js, topic, listener, cfg); err != nil {
 		return nil, fmt.Errorf("perkey: %s: %w", d.name, err)
 	}
 	return d, nil

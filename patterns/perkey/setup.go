@@ -50,12 +50,12 @@ func Consumer(topic, listener string, partition int, cfg Config) (jetstream.Cons
 	}, err
 }
 
-func ensure(ctx context.Context, js jetstream.JetStream, topic, listener string, cfg Config) (readers []*reader, err error) {
+func setup(ctx context.Context, js jetstream.JetStream, topic, listener string, cfg Config) (readers []*reader, err error) {
 	want, err := Stream(topic, cfg)
 	if err != nil {
 		return nil, err
 	}
-	s, err := ensureStream(ctx, js, want, cfg.Bind)
+	s, err := ensure(ctx, streamOf(js, want.Name), want, cfg.Bind)
 	for _, p := range cfg.Reads {
 		if err != nil {
 			return nil, err
@@ -63,7 +63,7 @@ func ensure(ctx context.Context, js jetstream.JetStream, topic, listener string,
 		var w jetstream.ConsumerConfig
 		var c jetstream.Consumer
 		if w, err = Consumer(topic, listener, p, cfg); err == nil {
-			c, err = ensureConsumer(ctx, s, w, cfg.Bind)
+			c, err = ensure(ctx, consumerOf(s, w.Durable), w, cfg.Bind)
 			readers = append(readers, &reader{Consumer: c})
 		}
 	}

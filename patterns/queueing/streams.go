@@ -36,20 +36,20 @@ func Streams(queue string, cfg Config) (jobs, failed jetstream.StreamConfig, wor
 	return jobs, failed, workers, nil
 }
 
-func ensure(ctx context.Context, js jetstream.JetStream, queue string, cfg Config) (jetstream.Consumer, error) {
+func setup(ctx context.Context, js jetstream.JetStream, queue string, cfg Config) (jetstream.Consumer, error) {
 	jobs, failed, workers, err := Streams(queue, cfg)
 	if err != nil {
 		return nil, err
 	}
-	_, err = ensureStream(ctx, js, failed, cfg.Bind)
+	_, err = ensure(ctx, streamOf(js, failed.Name), failed, cfg.Bind)
 	if err != nil {
 		return nil, err
 	}
-	s, err := ensureStream(ctx, js, jobs, cfg.Bind)
+	s, err := ensure(ctx, streamOf(js, jobs.Name), jobs, cfg.Bind)
 	if err != nil {
 		return nil, err
 	}
-	return ensureConsumer(ctx, s, workers, cfg.Bind)
+	return ensure(ctx, consumerOf(s, workers.Durable), workers, cfg.Bind)
 }
 
 // Provision creates the streams and the consumer of a queue, or updates them to

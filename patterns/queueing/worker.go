@@ -35,7 +35,7 @@ func NewWorker(ctx context.Context, js jetstream.JetStream, queue string, cfg Co
 	if err != nil {
 		return nil, err
 	}
-	cons, err := ensure(ctx, js, queue, cfg)
+	cons, err := setup(ctx, js, queue, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("queueing: queue %s: %w", queue, err)
 	}

@@ -31,7 +31,7 @@ func New(ctx context.Context, js jetstream.JetStream, name string, cfg Config) (
 	}
 	c := &Calendar{name: name, js: js}
 	c.cfg, _ = cfg.normal() // Stream has found it good
-	c.stream, err = ensureStream(ctx, js, want, cfg.Bind)
+	c.stream, err = ensure(ctx, streamOf(js, want.Name), want, cfg.Bind)
 	if err != nil {
 		return nil, fmt.Errorf("schedule: calendar %s: %w", name, err)
 	}
@@ -113,7 +113,7 @@ func (c *Calendar) Consumer(ctx context.Context, durable string) (jetstream.Cons
 		Durable: durable, FilterSubject: subject(c.name, "*", "due"), AckPolicy: jetstream.AckExplicitPolicy,
 		AckWait: 30 * time.Second, MaxDeliver: -1, Metadata: maps.Clone(c.cfg.Metadata),
 	}
-	cons, err := ensureConsumer(ctx, c.stream, want, c.cfg.Bind)
+	cons, err := ensure(ctx, consumerOf(c.stream, want.Durable), want, c.cfg.Bind)
 	if err != nil {
 		return nil, fmt.Errorf("schedule: calendar %s: %w", c.name, err)
 	}

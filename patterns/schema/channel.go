@@ -51,7 +51,7 @@ func NewChannel[T any](ctx context.Context, js jetstream.JetStream, t *Type[T], 
 	c := &Channel[T]{t: t, js: js}
 	c.cfg, _ = cfg.normal() // Streams has found it good
 	open := func(want jetstream.StreamConfig) (jetstream.Stream, error) {
-		return ensureStream(ctx, js, want, cfg.Bind)
+		return ensure(ctx, streamOf(js, want.Name), want, cfg.Bind)
 	}
 	if c.events, err = open(events); err == nil {
 		c.invalid, err = open(invalid)

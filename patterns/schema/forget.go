@@ -101,7 +101,7 @@ func NewVault(ctx context.Context, js jetstream.JetStream, bucket string, cfg Co
 		return nil, err
 	}
 	v := &Vault{}
-	v.keys, err = ensureStream(ctx, js, want, cfg.Bind)
+	v.keys, err = ensure(ctx, streamOf(js, want.Name), want, cfg.Bind)
 	if err == nil {
 		v.kv, err = callAPI(ctx, func(ctx context.Context) (jetstream.KeyValue, error) { return js.KeyValue(ctx, bucket) })
 	}

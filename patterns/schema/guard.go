@@ -43,8 +43,8 @@ func (c *Channel[T]) Guard(ctx context.Context, cons jetstream.Consumer, handle 
 	}
 	needed := info.Config
 	needed.AckPolicy, needed.MaxDeliver, needed.HeadersOnly = jetstream.AckExplicitPolicy, -1, false
-	if err := compare("consumer "+info.Name, info.Config, needed); err != nil {
-		return nil, err
+	if _, err := strengthen(info.Config, needed, nil); err != nil {
+		return nil, fmt.Errorf("%w: consumer %s has %w", ErrMismatch, info.Name, err)
 	}
 	return func(msg jetstream.Msg) {
 		if err := c.settle(ctx, info.Name, msg, handle); err != nil {

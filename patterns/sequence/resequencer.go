@@ -39,10 +39,10 @@ func New(ctx context.Context, js jetstream.JetStream, stream, name string, cfg C
 	r := &Resequencer{cfg: cfg, js: js, name: name, lines: map[string]*line{}}
 	in, err := callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, stream) })
 	if err == nil {
-		r.out, err = ensureStream(ctx, js, ordered, cfg.Bind)
+		r.out, err = ensure(ctx, streamOf(js, ordered.Name), ordered, cfg.Bind)
 	}
 	if err == nil {
-		r.reads, err = ensureConsumer(ctx, in, reads, cfg.Bind)
+		r.reads, err = ensure(ctx, consumerOf(in, reads.Durable), reads, cfg.Bind)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("sequence: resequence %s: %w", stream, err)

@@ -34,7 +34,7 @@ func NewProcessor[In, Out any](ctx context.Context, js jetstream.JetStream, name
 	if err != nil {
 		return nil, err
 	}
-	feed, results, err := ensure(ctx, js, name, cfg)
+	feed, results, err := setup(ctx, js, name, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("streaming: flow %s: %w", name, err)
 	}

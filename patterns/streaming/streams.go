@@ -35,16 +35,16 @@ func Streams(flow string, cfg Config) (feed, results jetstream.StreamConfig, err
 	return feed, results, nil
 }
 
-func ensure(ctx context.Context, js jetstream.JetStream, flow string, cfg Config) (feed, results jetstream.Stream, err error) {
+func setup(ctx context.Context, js jetstream.JetStream, flow string, cfg Config) (feed, results jetstream.Stream, err error) {
 	f, r, err := Streams(flow, cfg)
 	if err != nil {
 		return nil, nil, err
 	}
-	feed, err = ensureStream(ctx, js, f, cfg.Bind)
+	feed, err = ensure(ctx, streamOf(js, f.Name), f, cfg.Bind)
 	if err != nil {
 		return nil, nil, err
 	}
-	results, err = ensureStream(ctx, js, r, cfg.Bind)
+	results, err = ensure(ctx, streamOf(js, r.Name), r, cfg.Bind)
 	return feed, results, err
 }
 
