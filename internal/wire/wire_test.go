@@ -57,9 +57,18 @@ func TestParserBlind(t *testing.T) {
 	}
 }
 
+// No frame panics the parser, the description or the diagram.
 func FuzzParser(f *testing.F) {
 	f.Add([]byte(protocol), uint8(7))
-	f.Add([]byte("HPUB a 4 4\r\nwhat\r\n"), uint8(1))
+	for _, frame := range []string{
+		"HPUB a 4 4\r\nwhat\r\n", "HPUB a 12 12\r\nNATS/1.0\r\n\r\n\r\n", "SUB $JS.ACK.> 1\r\n",
+		"PUB $JS.ACK.JOBS.crew.2.7.9.17.0 4\r\n-NAK\r\n", "PUB $JS.ACK._.hash.JOBS.crew.2.7.9.17.0.tok 4\r\n+WPI\r\n", "PUB $JS.ACK. 0\r\n\r\n",
+		"MSG j.1 1 $JS.ACK._.hash.JOBS.crew.x.7.9.17.0.tok 2\r\ndo\r\n", "PUB $JS.FC.JOBS.crew.1 0\r\n\r\n", "PUB $JS.API. 0\r\n\r\n",
+		"PUB $JS.API.CONSUMER.MSG.NEXT 0\r\n\r\n", "PUB $JS.hub.API.DIRECT 2\r\n{}\r\n", "PUB $KV.. 0\r\n\r\n", "PUB . . 0\r\n\r\n",
+		`MSG _INBOX.x 1 13` + "\r\n" + `{"error":nul}` + "\r\n",
+	} {
+		f.Add([]byte(frame), uint8(1))
+	}
 	f.Fuzz(func(t *testing.T, b []byte, cut uint8) {
 		at := min(int(cut), len(b))
 		split, whole := parse(string(b[:at]), string(b[at:])), parse(string(b))
