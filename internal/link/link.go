@@ -115,6 +115,11 @@ type packet struct {
 }
 
 func (c *conn) Write(p []byte) (int, error) {
+	select {
+	case <-c.done:
+		return 0, net.ErrClosed
+	default:
+	}
 	c.link.mu.Lock()
 	lag := c.link.lag
 	c.link.mu.Unlock()

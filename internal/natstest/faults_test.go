@@ -40,9 +40,11 @@ func TestInjectFaults(t *testing.T) {
 		s.InjectFaults(ctx, rand.New(rand.NewPCG(1, 0)), names, 50*time.Millisecond, true)
 		require.GreaterOrEqual(t, time.Since(deadline(ctx)), time.Duration(0), "for as long as ctx lasts")
 		require.NotSame(t, first, s.Server.Server(), "the server was restarted")
+		mu.Lock()
 		for _, name := range names {
 			require.Positive(t, disconnects[name], name)
 		}
+		mu.Unlock()
 		time.Sleep(10 * time.Second)
 		start := time.Now()
 		ack, err := js.Publish(t.Context(), "s", nil)

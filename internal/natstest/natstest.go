@@ -224,6 +224,7 @@ func Run(m interface{ Run() int }) int {
 	if shared.dir != "" {
 		_ = os.RemoveAll(shared.dir) // a leftover in $TMPDIR is no reason to fail
 	}
+	shared.once, shared.srv = sync.Once{}, nil
 	if code == 0 {
 		if err := goleak.Find(
 			goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"),
