@@ -1,5 +1,5 @@
-// Command bridgehead shows a bakery in town and its branch on an island, which
-// exchange what they have agreed on over a cable that is cut, and nothing else.
+// Command bridgehead shows a bakery in town and its branch on an island. They exchange
+// messages of two routes, and nothing else, over a cable that is cut.
 package main
 
 import (
@@ -20,32 +20,32 @@ import (
 
 var play = demo.Play{
 	Name:  "bridgehead",
-	About: "two sites over a cable that is cut: what was agreed arrives, once and in order, and nothing else",
-	Lasts: time.Minute, // it ends by itself before
+	About: "two sites over a cable that is cut: messages of the routes arrive once and in order, and nothing else",
+	Lasts: time.Minute, // it ends earlier by itself
 	Cast:  cast,
 }
 
 func main() { play.Main() }
 
-var treaties = []bridgehead.Treaty{
+var routes = []bridgehead.Route{
 	{Name: "orders", From: "edge", To: "hub", Subjects: []string{"orders.>"}, Prefix: "island"},
 	{Name: "prices", From: "hub", To: "edge", Subjects: []string{"prices.>"}, Prefix: "town"},
 }
 
-// cast brings two servers of its own, for a link needs two; so it plays in real
-// time, and -server has no use here.
+// cast starts two servers, because a link needs two. So it runs in real time, and
+// -server has no effect.
 func cast(e *demo.Env) error {
 	e.Go("story", func(ctx context.Context, _ *nats.Conn) error {
-		e.Tell("A bakery in town, the hub, and its branch on an island, the edge: two servers, and\na cable between them. They have agreed that orders go to town, and prices to the\nisland. The agreement is in the hub's configuration.")
-		border, err := bridgehead.Border("edge", treaties...)
+		e.Tell("A bakery in town is the hub, its branch on an island the edge: two servers, and a\ncable between them. One route takes orders to town, the other takes prices to the\nisland. The permissions are in the configuration of the hub.")
+		permissions, err := bridgehead.Permissions("edge", routes...)
 		if err != nil {
 			return err
 		}
-		err = with(ctx, e, border, bordered)
+		err = with(ctx, e, permissions, restricted)
 		if err != nil || ctx.Err() != nil {
 			return err
 		}
-		e.Tell("Now the same without a border, and with a program that listens in town for what\nthe island says.")
+		e.Tell("Now without permissions, and with a program in town that subscribes to the\nmessages of the island.")
 		return with(ctx, e, "", open)
 	})
 	return nil
@@ -57,14 +57,14 @@ type places struct {
 	town, island jetstream.JetStream
 }
 
-func with(ctx context.Context, e *demo.Env, border string, act func(ctx context.Context, e *demo.Env, p *places) error) (err error) {
+func with(ctx context.Context, e *demo.Env, permissions string, act func(ctx context.Context, e *demo.Env, p *places) error) (err error) {
 	dir, err := os.MkdirTemp("", "bridgehead-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	p := &places{}
-	if p.Sites, err = server.NewSites(dir, border); err != nil {
+	if p.Sites, err = server.NewSites(dir, permissions); err != nil {
 		return err
 	}
 	defer p.Stop()
@@ -81,20 +81,20 @@ func with(ctx context.Context, e *demo.Env, border string, act func(ctx context.
 	return act(ctx, e, p)
 }
 
-func bordered(ctx context.Context, e *demo.Env, p *places) error {
+func restricted(ctx context.Context, e *demo.Env, p *places) error {
 	ends := []struct {
 		from, to jetstream.JetStream
-		treaty   bridgehead.Treaty
-	}{{p.island, p.town, treaties[0]}, {p.town, p.island, treaties[1]}}
+		route    bridgehead.Route
+	}{{p.island, p.town, routes[0]}, {p.town, p.island, routes[1]}}
 	for _, end := range ends {
-		if _, err := bridgehead.Export(ctx, end.from, end.treaty, bridgehead.Config{}); err != nil {
+		if _, err := bridgehead.Export(ctx, end.from, end.route, bridgehead.Config{}); err != nil {
 			return err
 		}
-		if _, err := bridgehead.Import(ctx, end.to, end.treaty, bridgehead.Config{}); err != nil {
+		if _, err := bridgehead.Import(ctx, end.to, end.route, bridgehead.Config{}); err != nil {
 			return err
 		}
 	}
-	say := func(js jetstream.JetStream, subject string, from, to int) error {
+	publish := func(js jetstream.JetStream, subject string, from, to int) error {
 		for i := from; i <= to; i++ {
 			if _, err := js.Publish(ctx, subject, fmt.Append(nil, i)); err != nil {
 				return err
@@ -102,33 +102,33 @@ func bordered(ctx context.Context, e *demo.Env, p *places) error {
 		}
 		return nil
 	}
-	if err := errors.Join(say(p.island, "orders.rolls", 1, 3), say(p.town, "prices.rolls", 1, 1)); err != nil {
+	if err := errors.Join(publish(p.island, "orders.rolls", 1, 3), publish(p.town, "prices.rolls", 1, 1)); err != nil {
 		return err
 	}
-	if err := errors.Join(tell(ctx, e, "town", p.town, "IN_orders", 3), tell(ctx, e, "the island", p.island, "IN_prices", 1)); err != nil {
+	if err := errors.Join(show(ctx, e, "town", p.town, "IN_orders", 3), show(ctx, e, "the island", p.island, "IN_prices", 1)); err != nil {
 		return err
 	}
-	e.Tell("The cable is cut. Both go on; what was agreed waits.")
+	e.Tell("The cable is cut. Both sites go on; the messages wait.")
 	if err := p.Cut(); err != nil {
 		return err
 	}
-	if err := errors.Join(say(p.island, "orders.rolls", 4, 6), say(p.town, "prices.rolls", 2, 3)); err != nil {
+	if err := errors.Join(publish(p.island, "orders.rolls", 4, 6), publish(p.town, "prices.rolls", 2, 3)); err != nil {
 		return err
 	}
-	link, err := bridgehead.Read(ctx, p.town, treaties[0])
+	link, err := bridgehead.ReadLink(ctx, p.town, routes[0])
 	if err != nil {
 		return err
 	}
-	e.Printf("the island has taken orders 4 to 6; town knows of %d", link.Crossed)
-	e.Tell("It is mended. All that waited arrives, once, in order.")
+	e.Printf("the island has stored orders 4 to 6; town has received %d", link.Received)
+	e.Tell("The cable is repaired. All messages arrive, once and in order.")
 	if err := p.Join(); err != nil {
 		return err
 	}
-	if err := errors.Join(tell(ctx, e, "town", p.town, "IN_orders", 6), tell(ctx, e, "the island", p.island, "IN_prices", 3)); err != nil {
+	if err := errors.Join(show(ctx, e, "town", p.town, "IN_orders", 6), show(ctx, e, "the island", p.island, "IN_prices", 3)); err != nil {
 		return err
 	}
-	e.Tell("The island's till talks too, on a subject that nobody agreed on.")
-	heard, err := p.town.Conn().SubscribeSync("till.>")
+	e.Tell("The island's till publishes too, on a subject without a route.")
+	received, err := p.town.Conn().SubscribeSync("till.>")
 	if err != nil {
 		return err
 	}
@@ -141,13 +141,13 @@ func bordered(ctx context.Context, e *demo.Env, p *places) error {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	n, _, err := heard.Pending()
-	e.Printf("of 20 words about the till, town has heard %d", n)
+	n, _, err := received.Pending()
+	e.Printf("of 20 messages of the till, town has received %d", n)
 	return err
 }
 
-// tell waits until n messages have arrived in a stream, and prints all of them.
-func tell(ctx context.Context, e *demo.Env, where string, js jetstream.JetStream, stream string, n int) error {
+// show waits until n messages have arrived in a stream, and prints all of them.
+func show(ctx context.Context, e *demo.Env, where string, js jetstream.JetStream, stream string, n int) error {
 	ctx, cancel := context.WithTimeout(ctx, 45*time.Second)
 	defer cancel()
 	s, err := js.Stream(ctx, stream)
@@ -171,48 +171,48 @@ func tell(ctx context.Context, e *demo.Env, where string, js jetstream.JetStream
 }
 
 func open(ctx context.Context, e *demo.Env, p *places) error {
-	heard, err := p.town.Conn().SubscribeSync(">")
+	received, err := p.town.Conn().SubscribeSync(">")
 	if err != nil {
 		return err
 	}
 	if err := p.town.Conn().Flush(); err != nil {
 		return err
 	}
-	say := func(subject string) error {
+	publish := func(subject string) error {
 		return errors.Join(p.island.Conn().Publish(subject, nil), p.island.Conn().Flush())
 	}
-	listens := func(subject string) bool { // whatever else is said meanwhile
+	receives := func(subject string) bool { // it ignores other messages
 		for end := time.Now().Add(200 * time.Millisecond); time.Now().Before(end); {
-			if msg, err := heard.NextMsg(50 * time.Millisecond); err == nil && msg.Subject == subject {
+			if msg, err := received.NextMsg(50 * time.Millisecond); err == nil && msg.Subject == subject {
 				return true
 			}
 		}
 		return false
 	}
 	for try := 0; ; try++ { // until the interest of town is known on the island
-		if err := say("till.drawer"); err != nil {
+		if err := publish("till.drawer"); err != nil {
 			return err
 		}
-		if listens("till.drawer") {
+		if receives("till.drawer") {
 			break
 		}
 		if try > 50 || ctx.Err() != nil {
-			return errors.New("town hears nothing of the island")
+			return errors.New("town receives nothing from the island")
 		}
 	}
-	e.Printf("town hears the till")
+	e.Printf("town receives the till")
 	if err := p.Cut(); err != nil {
 		return err
 	}
-	if err := say("orders.rolls"); err != nil {
+	if err := publish("orders.rolls"); err != nil {
 		return err
 	}
 	if err := p.Join(); err != nil {
 		return err
 	}
-	if listens("orders.rolls") {
-		return errors.New("town heard an order that was given while the cable was cut")
+	if receives("orders.rolls") {
+		return errors.New("town received an order that was published while the cable was cut")
 	}
-	e.Printf("an order given while the cable was cut: town has never heard of it, and nobody was told")
+	e.Printf("an order published while the cable was cut is lost, without an error")
 	return nil
 }

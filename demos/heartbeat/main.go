@@ -1,5 +1,5 @@
-// Command heartbeat shows a monitor and three instances of a service. One leaves
-// politely, one crashes and is missed, and one is called lost though it is well.
+// Command heartbeat shows a monitor and three instances of a service. One stops, one
+// crashes, and one is reported as lost although it runs.
 package main
 
 import (
@@ -15,7 +15,7 @@ import (
 
 var play = demo.Play{
 	Name:  "heartbeat",
-	About: "one instance leaves, one crashes and is missed, one is called lost though it is well",
+	About: "one instance stops, one crashes, one is reported as lost although it runs",
 	Lasts: 14 * time.Second,
 	Scene: [2]time.Duration{0, 5 * time.Second},
 	Cast:  cast,
@@ -30,7 +30,7 @@ func cast(e *demo.Env) error {
 		if err != nil {
 			return err
 		}
-		return mon.Run(ctx, func(c heartbeat.Change) { e.Printf("the monitor says: %s is %s", c.ID, c.State) })
+		return mon.Run(ctx, func(c heartbeat.Change) { e.Printf("monitor: %s is %s", c.ID, c.State) })
 	})
 	e.Go("orders-1", func(ctx context.Context, nc *nats.Conn) error {
 		e.At(100 * time.Millisecond)
@@ -48,7 +48,7 @@ func cast(e *demo.Env) error {
 		if err := heartbeat.Send(ctx, nc, "orders-2", cfg); !errors.Is(err, nats.ErrConnectionClosed) {
 			return err
 		}
-		return nil // it crashed, as the story wants
+		return nil // it crashed, as the story demands
 	})
 	e.Go("orders-3", func(ctx context.Context, nc *nats.Conn) error {
 		e.At(300 * time.Millisecond)
@@ -60,22 +60,22 @@ func cast(e *demo.Env) error {
 		read := func() error {
 			members, err := heartbeat.Read(ctx, nc, cfg)
 			for _, m := range members {
-				e.Printf("  on the roster: %s, version %s, for %v", m.ID, m.Version, m.Heard.Sub(m.Since).Round(100*time.Millisecond))
+				e.Printf("  roster: %s, version %s, up for %v", m.ID, m.Version, m.LastSeen.Sub(m.Since).Round(100*time.Millisecond))
 			}
 			return err
 		}
 		if !e.At(1800 * time.Millisecond) {
 			return nil
 		}
-		e.Tell("Three instances beat once a second; each promises the next beat within two.\nAny process can ask who is there:")
+		e.Tell("Three instances publish a heartbeat each second, with a TTL of two seconds. Any\nprocess can read which instances are up:")
 		if err := read(); err != nil || !e.At(2400*time.Millisecond) {
 			return err
 		}
-		e.Tell("orders-1 is stopped in good order: it says goodbye, and that is news at once.\nA second later orders-2 crashes. It says nothing; its silence has to speak.")
+		e.Tell("orders-1 stops: its goodbye changes its state at once. A second later orders-2\ncrashes. It sends no goodbye, so only its missing heartbeats show it.")
 		if !e.At(6800 * time.Millisecond) {
 			return nil
 		}
-		e.Tell("Now the wire of orders-3 is cut for three seconds. It is well, but nobody\nhears it: Lost is a suspicion, and this one is wrong. Back again, it has to\nbe heard for two seconds before it counts as up, so that flapping is no news.")
+		e.Tell("Now orders-3 is disconnected for three seconds. It runs, but no heartbeat arrives:\nLost is a suspicion, and this one is wrong. After the reconnect it is Up again only\nafter two seconds of heartbeats, so that flapping is not reported.")
 		e.Line("orders-3").Down()
 		if !e.At(9800 * time.Millisecond) {
 			return nil

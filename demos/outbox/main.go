@@ -1,6 +1,5 @@
-// Command outbox plays a bakery that keeps its orders in a database and tells the
-// kitchen of them by message, both or neither; and a rival that does one after the
-// other.
+// Command outbox plays a bakery that stores an order and publishes its message, both or
+// neither, and a rival that does one after the other.
 package main
 
 import (
@@ -21,7 +20,7 @@ import (
 
 var play = demo.Play{
 	Name:    "outbox",
-	About:   "a bakery's orders are in its books and in the kitchen, both or neither; its rival's are not",
+	About:   "a bakery stores an order and publishes it, both or neither; its rival does not",
 	Lasts:   16 * time.Second,
 	Streams: []string{"CAKES"},
 	Scene:   [2]time.Duration{900 * time.Millisecond, 8200 * time.Millisecond},
@@ -35,7 +34,7 @@ func main() { play.Main() }
 type bakery struct {
 	*demo.Env
 	db     *sql.DB
-	opened chan struct{} // when the database and the stream are there
+	opened chan struct{} // when the database and the stream exist
 }
 
 func (b *bakery) cast() error {
@@ -74,14 +73,14 @@ func (b *bakery) open(ctx context.Context, js jetstream.JetStream) (err error) {
 	if b.db, err = sql.Open("sqlite", ":memory:"); err != nil {
 		return err
 	}
-	b.db.SetMaxOpenConns(1) // each connection would have a memory of its own
+	b.db.SetMaxOpenConns(1) // each connection would have a database of its own
 	_, err = b.db.ExecContext(ctx, outbox.SQLite+`CREATE TABLE orders (id TEXT PRIMARY KEY, cake TEXT); CREATE TABLE baked (cake TEXT)`)
 	close(b.opened)
 	return err
 }
 
-// order writes an order and its message in one transaction, which fails for a cake that
-// there is none of.
+// order inserts an order and its message in one transaction, which fails for a cake that
+// does not exist.
 func (b *bakery) order(ctx context.Context, cake string) error {
 	tx, err := b.db.BeginTx(ctx, nil)
 	if err != nil {
@@ -110,27 +109,27 @@ func (b *bakery) shop(ctx context.Context, nc *nats.Conn) error {
 	if err != nil {
 		return err
 	}
-	sell := func(at time.Duration, cake string, wake bool) {
+	sell := func(at time.Duration, cake string, notify bool) {
 		b.At(at)
 		if fail := b.order(ctx, cake); fail != nil {
-			b.Printf("the shop takes its order back: %v", fail)
+			b.Printf("shop: rolled back, %v", fail)
 			return
 		}
-		b.Printf("the shop has an order in its books: %s", cake)
-		if wake {
-			err = errors.Join(err, outbox.Wake(nc, "bakery"))
+		b.Printf("shop: committed an order, %s", cake)
+		if notify {
+			err = errors.Join(err, outbox.Notify(nc, "bakery"))
 		}
 	}
-	b.Tell("The bakery writes an order and its message in one transaction, and wakes the\nrelay. An order that is taken back takes its message with it.")
+	b.Tell("The bakery inserts an order and its message in one transaction, and notifies the\nrelay. A rollback removes both.")
 	sell(1100*time.Millisecond, "cheesecake", true)
 	sell(1600*time.Millisecond, "unicorn cake", true)
 
 	b.At(2500 * time.Millisecond)
-	b.Tell("Now the shop's light goes out just after the commit, before it can wake anybody.\nThe relay has a look once a second.")
+	b.Tell("Now the shop crashes after the commit, before it can notify the relay. The relay\npolls once a second.")
 	sell(3300*time.Millisecond, "apple pie", false)
 
 	b.At(4500 * time.Millisecond)
-	b.Tell("The relay is cut off. Selling goes on; the messages wait in the database.")
+	b.Tell("The relay is disconnected. The shop goes on; the messages wait in the database.")
 	b.Line("relay").Down()
 	sell(5100*time.Millisecond, "brownie", true)
 	sell(5600*time.Millisecond, "muffin", true)
@@ -138,13 +137,13 @@ func (b *bakery) shop(ctx context.Context, nc *nats.Conn) error {
 	b.Line("relay").Up()
 
 	b.At(8500 * time.Millisecond)
-	b.Tell("Whoever reads may be told twice: the kitchen drops the slip before it can\nacknowledge it. Its inbox knows the message by its id.")
+	b.Tell("A message can be delivered twice: the kitchen crashes before its ack. Its inbox\ndetects the duplicate by the message ID.")
 	sell(9100*time.Millisecond, "strudel", true)
 	<-ctx.Done()
 	return errors.Join(err, b.db.Close())
 }
 
-// kitchen bakes what it is told to, once.
+// kitchen bakes each order once.
 func (b *bakery) kitchen(ctx context.Context, nc *nats.Conn) error {
 	js, err := b.begin(ctx, nc)
 	if js == nil || !b.At(300*time.Millisecond) {
@@ -155,22 +154,22 @@ func (b *bakery) kitchen(ctx context.Context, nc *nats.Conn) error {
 		return err
 	}
 	c, err := cons.Consume(func(m jetstream.Msg) {
-		time.Sleep(20 * time.Millisecond) // to put on an apron
-		fresh, fail := b.bake(ctx, m.Headers().Get(jetstream.MsgIDHeader), string(m.Data()))
+		time.Sleep(20 * time.Millisecond) // before it starts
+		first, fail := b.bake(ctx, m.Headers().Get(jetstream.MsgIDHeader), string(m.Data()))
 		switch {
 		case ctx.Err() != nil:
 			return
 		case fail != nil:
-			b.Printf("the kitchen is on fire: %v", fail)
-		case !fresh:
-			b.Printf("the kitchen is told again, and has baked the %s already", m.Data())
+			b.Printf("kitchen: %v", fail)
+		case !first:
+			b.Printf("kitchen: %s delivered again, and already baked", m.Data())
 		default:
-			b.Printf("the kitchen bakes: %s", m.Data())
+			b.Printf("kitchen: bakes %s", m.Data())
 			if string(m.Data()) == "strudel" {
-				return // and drops the slip
+				return // without an ack
 			}
 		}
-		_ = m.Ack() // lost, it is told again
+		_ = m.Ack() // if it is lost, the message is redelivered
 	})
 	if err != nil {
 		return err
@@ -181,14 +180,14 @@ func (b *bakery) kitchen(ctx context.Context, nc *nats.Conn) error {
 	return nil
 }
 
-// bake notes the message and what comes of it in one transaction.
-func (b *bakery) bake(ctx context.Context, id, cake string) (fresh bool, err error) {
+// bake records the message and its effect in one transaction.
+func (b *bakery) bake(ctx context.Context, id, cake string) (first bool, err error) {
 	tx, err := b.db.BeginTx(ctx, nil)
 	if err != nil {
 		return false, err
 	}
 	defer func() { _ = tx.Rollback() }()
-	if fresh, err = outbox.Take(ctx, tx, "kitchen", id); err != nil || !fresh {
+	if first, err = outbox.Take(ctx, tx, "kitchen", id); err != nil || !first {
 		return false, err
 	}
 	if _, err := tx.ExecContext(ctx, `INSERT INTO baked VALUES ($1)`, cake); err != nil {
@@ -197,21 +196,21 @@ func (b *bakery) bake(ctx context.Context, id, cake string) (fresh bool, err err
 	return true, tx.Commit()
 }
 
-// rival commits, and then publishes: unless its light goes out in between.
+// rival commits, and then publishes, but crashes in between.
 func (b *bakery) rival(ctx context.Context, nc *nats.Conn) error {
 	js, err := b.begin(ctx, nc)
 	if js == nil || !b.At(12500*time.Millisecond) {
 		return err
 	}
-	b.Tell("The rival across the street commits first, and then publishes. Its light goes out\nin between, too.")
+	b.Tell("The rival across the street commits first, and then publishes. It crashes in\nbetween.")
 	b.At(13 * time.Second)
 	if _, err := b.db.ExecContext(ctx, `INSERT INTO orders VALUES ('rival-1', 'wedding cake')`); err != nil {
 		return err
 	}
-	b.Printf("the rival has an order in its books: wedding cake")
+	b.Printf("rival: committed an order, wedding cake")
 	b.At(15 * time.Second)
-	var untold int
-	err = b.db.QueryRowContext(ctx, `SELECT count(*) FROM orders WHERE cake NOT IN (SELECT cake FROM baked)`).Scan(&untold)
-	b.Printf("orders in the books that no kitchen has heard of: %d, the wedding cake", untold)
+	var unpublished int
+	err = b.db.QueryRowContext(ctx, `SELECT count(*) FROM orders WHERE cake NOT IN (SELECT cake FROM baked)`).Scan(&unpublished)
+	b.Printf("orders that were never published: %d, the wedding cake", unpublished)
 	return err
 }

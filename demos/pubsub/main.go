@@ -1,10 +1,12 @@
-// Command pubsub shows a shop telling what happens to its orders, and who hears it:
-// those who are there, those who are slow, and those who come late.
+// Command pubsub shows a shop that publishes events of its orders, and subscribers that
+// are fast, slow, or subscribe late.
 package main
 
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -15,7 +17,7 @@ import (
 
 var play = demo.Play{
 	Name:  "pubsub",
-	About: "a shop tells what happens to its orders; some hear it, one is slow, one comes late",
+	About: "a shop publishes events to several subscribers; one is slow, one subscribes late",
 	Lasts: 9 * time.Second,
 	Scene: [2]time.Duration{0, 3 * time.Second},
 	Cast:  cast,
@@ -29,17 +31,11 @@ type order struct {
 }
 
 func cast(e *demo.Env) error {
-	hears := func(name, pattern string, from time.Duration, cfg pubsub.Config, takes time.Duration) {
+	subscribe := func(name, pattern string, from time.Duration, cfg pubsub.Config, takes time.Duration) {
+		cfg.Log = slog.New(slog.NewTextHandler(lines{e, name}, &slog.HandlerOptions{ReplaceAttr: withoutTime}))
 		e.Go(name, func(ctx context.Context, nc *nats.Conn) error {
 			if !e.At(from) {
 				return nil
-			}
-			cfg.Report = func(f pubsub.Failure) {
-				if errors.Is(f.Err, pubsub.ErrDropped) {
-					e.Printf("%s is told: %v", name, f.Err)
-					return
-				}
-				e.Printf("%s fails on %s: %v", name, f.Subject, f.Err)
 			}
 			sub, err := pubsub.NewSubscriber[order](ctx, nc, pattern, cfg)
 			if err != nil {
@@ -50,18 +46,18 @@ func cast(e *demo.Env) error {
 				if name == "billing" && m.Body.Total < 0 {
 					return errors.New("a negative total")
 				}
-				e.Printf("%s hears %s", name, m.Subject)
+				e.Printf("%s receives %s", name, m.Subject)
 				return nil
 			})
 		})
 	}
-	hears("billing", "orders.*.placed", 0, pubsub.Config{}, 10*time.Millisecond)
-	hears("support", "orders.>", 0, pubsub.Config{}, 30*time.Millisecond)
-	hears("slowpoke", "views.>", 0, pubsub.Config{Pending: 2}, time.Second)
-	hears("latecomer", "orders.>", 2500*time.Millisecond, pubsub.Config{}, 50*time.Millisecond)
+	subscribe("billing", "orders.*.placed", 0, pubsub.Config{}, 10*time.Millisecond)
+	subscribe("support", "orders.>", 0, pubsub.Config{}, 30*time.Millisecond)
+	subscribe("slowpoke", "views.>", 0, pubsub.Config{Prefetch: 2}, time.Second)
+	subscribe("latecomer", "orders.>", 2500*time.Millisecond, pubsub.Config{}, 50*time.Millisecond)
 
 	e.Go("shop", func(_ context.Context, nc *nats.Conn) error {
-		say := func(at time.Duration, subject string, o order) error {
+		publish := func(at time.Duration, subject string, o order) error {
 			if !e.At(at) {
 				return nil
 			}
@@ -70,41 +66,59 @@ func cast(e *demo.Env) error {
 		if !e.At(400 * time.Millisecond) {
 			return nil
 		}
-		e.Tell("The shop says what happened, in the past tense, and to nobody in particular.\nBilling listens for orders placed; support listens to everything.")
+		e.Tell("The shop publishes events: what happened, in the past tense. It does not know the\nsubscribers. Billing subscribes to placed orders, support to all events of orders.")
 		err := errors.Join(
-			say(500*time.Millisecond, "orders.order-1.placed", order{"ann", 1995}),
-			say(1000*time.Millisecond, "orders.order-1.paid", order{Total: 1995}),
+			publish(500*time.Millisecond, "orders.order-1.placed", order{"ann", 1995}),
+			publish(1000*time.Millisecond, "orders.order-1.paid", order{Total: 1995}),
 		)
 		if err != nil || !e.At(1400*time.Millisecond) {
 			return err
 		}
-		e.Tell("A handler that fails is reported, and the subscription goes on.")
+		e.Tell("Billing's handler fails for order-2. The error is logged, and the subscription goes on.")
 		err = errors.Join(
-			say(1500*time.Millisecond, "orders.order-2.placed", order{"bob", -1}),
-			say(2000*time.Millisecond, "orders.order-3.placed", order{"eve", 4200}),
+			publish(1500*time.Millisecond, "orders.order-2.placed", order{"bob", -1}),
+			publish(2000*time.Millisecond, "orders.order-3.placed", order{"eve", 4200}),
 		)
 		if err != nil || !e.At(2900*time.Millisecond) {
 			return err
 		}
-		e.Tell("Somebody has come late. What was said before is gone for them: nothing is\nstored. They hear what comes now.")
-		if err := say(3*time.Second, "orders.order-3.paid", order{Total: 4200}); err != nil || !e.At(3400*time.Millisecond) {
+		e.Tell("A latecomer has subscribed at 2.5 s. NATS stores nothing here: it receives only\nwhat is published from now on.")
+		if err := publish(3*time.Second, "orders.order-3.paid", order{Total: 4200}); err != nil || !e.At(3400*time.Millisecond) {
 			return err
 		}
-		e.Tell("Now one customer looks at an article, and then five more at once. The slowpoke\nneeds a second for each and has room for two that wait. The rest it loses, and is told how many.")
+		e.Tell("One customer opens an article, and then five more at once. The slowpoke needs a\nsecond for each, and has a Prefetch of 2. The rest is dropped, and logged.")
 		for i := range 6 {
 			at := 3500 * time.Millisecond
 			if i > 0 {
 				at += 100 * time.Millisecond
 			}
-			if err := say(at, "views.article-9.opened", order{}); err != nil {
+			if err := publish(at, "views.article-9.opened", order{}); err != nil {
 				return err
 			}
 		}
 		if !e.At(7900 * time.Millisecond) {
 			return nil
 		}
-		e.Tell("And with nobody listening at all, the shop does not notice.")
-		return say(8*time.Second, "shipments.order-3.left", order{})
+		e.Tell("Without any subscriber, the message is lost. The shop is not notified.")
+		return publish(8*time.Second, "shipments.order-3.left", order{})
 	})
 	return nil
+}
+
+// lines prints what a subscriber logs.
+type lines struct {
+	e    *demo.Env
+	name string
+}
+
+func (l lines) Write(p []byte) (int, error) {
+	l.e.Printf("%s logs %s", l.name, strings.TrimSpace(string(p)))
+	return len(p), nil
+}
+
+func withoutTime(_ []string, a slog.Attr) slog.Attr {
+	if a.Key == slog.TimeKey || a.Key == slog.LevelKey {
+		return slog.Attr{}
+	}
+	return a
 }

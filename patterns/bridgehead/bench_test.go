@@ -15,11 +15,11 @@ import (
 
 const messages = 10_000
 
-// across stores messages at the edge while the link is down, and returns how long
+// catchUp stores messages at the edge while the link is down, and returns how long
 // it takes from the link's return until all have arrived at the hub.
-func across(border string, open func(ctx context.Context, edge, hub jetstream.JetStream) (jetstream.Stream, error)) func(b *testing.B) time.Duration {
+func catchUp(permissions string, open func(ctx context.Context, edge, hub jetstream.JetStream) (jetstream.Stream, error)) func(b *testing.B) time.Duration {
 	return func(b *testing.B) time.Duration {
-		s, err := server.NewSites(b.TempDir(), border)
+		s, err := server.NewSites(b.TempDir(), permissions)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -39,10 +39,10 @@ func across(border string, open func(ctx context.Context, edge, hub jetstream.Je
 		}
 		edge, hub := site(s.Edge), site(s.Hub)
 		in, err := open(ctx, edge, hub)
-		for alive := false; err == nil && !alive; { // sourcing has begun
+		for active := false; err == nil && !active; { // sourcing has begun
 			var info *jetstream.StreamInfo
 			if info, err = in.Info(ctx); err == nil {
-				alive = len(info.Sources) > 0 && info.Sources[0].Active >= 0
+				active = len(info.Sources) > 0 && info.Sources[0].Active >= 0
 			}
 		}
 		if err == nil {
@@ -61,7 +61,7 @@ func across(border string, open func(ctx context.Context, edge, hub jetstream.Je
 			b.Fatal(err)
 		}
 		deadline := time.Now().Add(45 * time.Second)
-		var start time.Time // the first arrival: when the server asks again is its own affair
+		var start time.Time // the first arrival; the server decides when it reconnects
 		for {
 			info, err := in.Info(ctx)
 			if err != nil {
@@ -80,22 +80,22 @@ func across(border string, open func(ctx context.Context, edge, hub jetstream.Je
 }
 
 func ours() func(b *testing.B) time.Duration {
-	treaty := bridgehead.Treaty{Name: "orders", From: "edge", To: "hub", Subjects: []string{"orders.*.placed"}}
-	border, err := bridgehead.Border("edge", treaty)
+	route := bridgehead.Route{Name: "orders", From: "edge", To: "hub", Subjects: []string{"orders.*.placed"}}
+	permissions, err := bridgehead.Permissions("edge", route)
 	if err != nil {
-		panic(err) // the treaty above is good
+		panic(err) // the route is valid
 	}
-	return across(border, func(ctx context.Context, edge, hub jetstream.JetStream) (jetstream.Stream, error) {
-		if _, err := bridgehead.Export(ctx, edge, treaty, bridgehead.Config{}); err != nil {
+	return catchUp(permissions, func(ctx context.Context, edge, hub jetstream.JetStream) (jetstream.Stream, error) {
+		if _, err := bridgehead.Export(ctx, edge, route, bridgehead.Config{}); err != nil {
 			return nil, err
 		}
-		return bridgehead.Import(ctx, hub, treaty, bridgehead.Config{})
+		return bridgehead.Import(ctx, hub, route, bridgehead.Config{})
 	})
 }
 
-// plain is a bare sourced stream: no border, no prefix, no limit of age.
+// plain is a sourced stream without permissions, prefix and MaxAge.
 func plain() func(b *testing.B) time.Duration {
-	return across("", func(ctx context.Context, edge, hub jetstream.JetStream) (jetstream.Stream, error) {
+	return catchUp("", func(ctx context.Context, edge, hub jetstream.JetStream) (jetstream.Stream, error) {
 		if _, err := edge.CreateStream(ctx, jetstream.StreamConfig{Name: "OUT", Subjects: []string{"orders.*.placed"}}); err != nil {
 			return nil, err
 		}
@@ -104,5 +104,5 @@ func plain() func(b *testing.B) time.Duration {
 }
 
 func BenchmarkCatchUp(b *testing.B) {
-	ratio.Bar{Pattern: "bridgehead", Metric: "catching up, beside a bare sourced stream", AtLeast: 0.8}.Compare(b, plain(), ours())
+	ratio.Bar{Pattern: "bridgehead", Metric: "catching up, beside a plain sourced stream", AtLeast: 0.8}.Compare(b, plain(), ours())
 }

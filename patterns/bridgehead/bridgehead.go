@@ -12,117 +12,124 @@ import (
 
 var (
 	// ErrID reports a name that cannot be one token of a subject.
-	ErrID = errors.New("bridgehead: bad id")
-	// ErrConfig reports a Config or a Treaty that makes no sense.
+	ErrID = errors.New("bridgehead: bad ID")
+	// ErrConfig reports a bad Config field or Route.
 	ErrConfig = errors.New("bridgehead: bad config")
-	// ErrLoop reports treaties by which a message could come back.
-	ErrLoop = errors.New("bridgehead: treaties make a loop")
-	// ErrMismatch reports a stream that exists but is not as the treaty needs it.
-	ErrMismatch = errors.New("bridgehead: exists, but differs")
+	// ErrLoop reports routes by which a message could return.
+	ErrLoop = errors.New("bridgehead: the routes form a loop")
+	// ErrMismatch reports an existing stream with weaker settings or other sources.
+	ErrMismatch = errors.New("bridgehead: exists with other settings; change Config or call Provision")
 )
 
-// Treaty is what two sites have agreed on: which subjects cross from one to the
-// other. For both directions there are two.
-type Treaty struct {
+// Route is a one-way connection between two sites: the subjects that cross from one
+// to the other. Two directions are two Routes.
+type Route struct {
 	Name     string   // of the streams, OUT_<name> at From and IN_<name> at To
 	From, To string   // JetStream domains of the sites; both empty for clusters joined by gateways
-	Subjects []string // what crosses, such as "orders.*.placed" or "orders.>"
-	Prefix   string   // put before each subject on arrival; From if empty, required between clusters
+	Subjects []string // that cross, such as "orders.*.placed" or "orders.>"
+	Prefix   string   // of each subject at To; From if empty, required between clusters
 }
 
-// Config tunes both ends. The zero Config is ready to use.
+// Config configures both ends of a Route. The zero Config is ready to use.
 type Config struct {
-	Keep     time.Duration         // how long a message waits for a link that is down; 7 days if zero
-	Cluster  string                // where the stream is placed, for clusters joined by gateways; anywhere if empty
+	MaxAge   time.Duration         // age at which a message is dropped, also if it has not crossed; 7 days if zero
+	MaxBytes int64                 // size at which a stream refuses messages; unlimited if zero
+	Cluster  string                // that stores the stream, for clusters joined by gateways; any if empty
 	Replicas int                   // of the stream; 1 if zero
 	Storage  jetstream.StorageType // of the stream; file if zero
-	Bind     bool                  // never create the stream
-	Metadata map[string]string     // put on the stream that is created
+	Bind     bool                  // use an existing stream only
+	Metadata map[string]string     // of a stream that is created
 }
 
-func (c Config) normal() (Config, error) {
-	c.Keep = cmp.Or(c.Keep, 7*24*time.Hour)
-	c.Replicas = cmp.Or(c.Replicas, 1)
-	if c.Keep < time.Second {
-		return c, fmt.Errorf("%w: Keep is %v; it must be at least 1s", ErrConfig, c.Keep)
+// normal sets defaults, and refuses bad values.
+func normal(r Route, c Config) (Route, Config, error) {
+	r, err := r.normal()
+	err = errors.Join(err, setDefault("MaxAge", &c.MaxAge, 7*24*time.Hour, time.Second),
+		setDefault("MaxBytes", &c.MaxBytes, 0, 0), setDefault("Replicas", &c.Replicas, 1, 1))
+	if c.Replicas > 5 {
+		err = errors.Join(err, fmt.Errorf("%w: Replicas is %d; use at most 5", ErrConfig, c.Replicas))
 	}
-	if c.Replicas < 1 || c.Replicas > 5 {
-		return c, fmt.Errorf("%w: Replicas is %d; it must be from 1 to 5", ErrConfig, c.Replicas)
-	}
-	return c, nil
+	return r, c, err
 }
 
-func (t Treaty) normal() (Treaty, error) {
-	t.Prefix = cmp.Or(t.Prefix, t.From)
-	if err := checkID(t.Name); err != nil {
-		return t, fmt.Errorf("%w: Treaty.Name: %w", ErrConfig, err)
+func (r Route) normal() (Route, error) {
+	r.Prefix = cmp.Or(r.Prefix, r.From)
+	if err := checkID(r.Name); err != nil {
+		return r, fmt.Errorf("%w: Route.Name: %w", ErrConfig, err)
 	}
-	if (t.From == "") != (t.To == "") || t.From != "" && t.From == t.To {
-		return t, fmt.Errorf("%w: From %q, To %q; name two domains, or none", ErrConfig, t.From, t.To)
+	if (r.From == "") != (r.To == "") || r.From != "" && r.From == r.To {
+		return r, fmt.Errorf("%w: From is %q and To is %q; use two domains, or none", ErrConfig, r.From, r.To)
 	}
-	for _, domain := range []string{t.From, t.To} {
+	for _, domain := range []string{r.From, r.To} {
 		if err := checkID(domain); domain != "" && err != nil {
-			return t, fmt.Errorf("%w: From, To: %w", ErrConfig, err)
+			return r, fmt.Errorf("%w: From, To: %w", ErrConfig, err)
 		}
 	}
-	if t.Prefix == "" {
-		return t, fmt.Errorf("%w: Prefix is empty; between clusters it has no default", ErrConfig)
+	if r.Prefix == "" {
+		return r, fmt.Errorf("%w: Prefix is empty; between clusters it has no default", ErrConfig)
 	}
-	for token := range strings.SplitSeq(t.Prefix, ".") {
+	for token := range strings.SplitSeq(r.Prefix, ".") {
 		if err := checkID(token); err != nil {
-			return t, fmt.Errorf("%w: Prefix: %w", ErrConfig, err)
+			return r, fmt.Errorf("%w: Prefix: %w", ErrConfig, err)
 		}
 	}
-	if len(t.Subjects) == 0 {
-		return t, fmt.Errorf("%w: Subjects is empty; nothing would cross", ErrConfig)
+	if err := checkSubjects(r.Subjects); err != nil {
+		return r, err
 	}
-	for i, s := range t.Subjects {
+	return r, checkLoop(r, r)
+}
+
+func checkSubjects(subjects []string) error {
+	if len(subjects) == 0 {
+		return fmt.Errorf("%w: Subjects is empty; name what crosses", ErrConfig)
+	}
+	for i, s := range subjects {
 		tokens := strings.Split(s, ".")
 		for j, token := range tokens {
 			if token != "*" && (token != ">" || j == 0 || j < len(tokens)-1) && checkID(token) != nil {
-				return t, fmt.Errorf("%w: Subjects: %.80q; use tokens, * for one, and a last > after at least one", ErrConfig, s)
+				return fmt.Errorf("%w: Subjects: %.80q; use tokens, * for one token, and > at the end", ErrConfig, s)
 			}
 		}
-		for _, other := range t.Subjects[:i] {
+		for _, other := range subjects[:i] {
 			if overlap(s, other) {
-				return t, fmt.Errorf("%w: Subjects: %s and %s overlap; a message would be taken twice", ErrConfig, s, other)
-			}
-		}
-	}
-	return t, meet(t, t)
-}
-
-// meet refuses two treaties by one of which arrives what leaves by the other.
-func meet(in, out Treaty) error {
-	for _, s := range in.Subjects {
-		for _, other := range out.Subjects {
-			if overlap(in.Prefix+"."+s, other) {
-				return fmt.Errorf("%w: what %s brings to %s as %s.%s leaves by %s, as %s", ErrLoop, in.Name, in.To, in.Prefix, s, out.Name, other)
+				return fmt.Errorf("%w: Subjects: %s and %s overlap; a message would be stored twice", ErrConfig, s, other)
 			}
 		}
 	}
 	return nil
 }
 
-// Check refuses treaties that make no sense alone or together: what arrives at a
-// site by one may not leave it by another.
-func Check(treaties ...Treaty) error {
-	for i, a := range treaties {
+// checkLoop refuses routes if a message that arrives by in could leave by out.
+func checkLoop(in, out Route) error {
+	for _, s := range in.Subjects {
+		for _, other := range out.Subjects {
+			if overlap(in.Prefix+"."+s, other) {
+				return fmt.Errorf("%w: messages of route %s arrive at %s as %s.%s, and route %s takes %s", ErrLoop, in.Name, in.To, in.Prefix, s, out.Name, other)
+			}
+		}
+	}
+	return nil
+}
+
+// Check refuses bad routes, and routes that form a loop: a message that arrives at a
+// site by one route must not leave it by another.
+func Check(routes ...Route) error {
+	for i, a := range routes {
 		a, err := a.normal()
 		if err != nil {
 			return err
 		}
-		for _, b := range treaties[:i] {
+		for _, b := range routes[:i] {
 			b, err := b.normal()
 			if err != nil {
 				return err
 			}
 			if a.Name == b.Name {
-				return fmt.Errorf("%w: two treaties are called %s", ErrConfig, a.Name)
+				return fmt.Errorf("%w: two routes have the name %s", ErrConfig, a.Name)
 			}
-			for _, pair := range [][2]Treaty{{a, b}, {b, a}} {
+			for _, pair := range [][2]Route{{a, b}, {b, a}} {
 				in, out := pair[0], pair[1]
-				if err := meet(in, out); err != nil && in.To == out.From {
+				if err := checkLoop(in, out); err != nil && in.To == out.From {
 					return err
 				}
 			}

@@ -20,12 +20,12 @@ import (
 func TestMain(m *testing.M) { natstest.Main(m) }
 
 var (
-	toHub  = bridgehead.Treaty{Name: "orders", From: "edge", To: "hub", Subjects: []string{"orders.>"}}
-	toEdge = bridgehead.Treaty{Name: "prices", From: "hub", To: "edge", Subjects: []string{"prices.*.changed"}, Prefix: "central"}
+	toHub  = bridgehead.Route{Name: "orders", From: "edge", To: "hub", Subjects: []string{"orders.>"}}
+	toEdge = bridgehead.Route{Name: "prices", From: "hub", To: "edge", Subjects: []string{"prices.*.changed"}, Prefix: "central"}
 )
 
-// The link is cut three times under load. All that was agreed arrives, once, in
-// order, in both directions, and each site worked on meanwhile.
+// The link is cut three times under load. Every message of the routes arrives once, in
+// order, in both directions, and both sites go on meanwhile.
 func TestLink(t *testing.T) {
 	t.Parallel()
 	s := sites(t, false, toHub, toEdge)
@@ -66,38 +66,38 @@ func TestLink(t *testing.T) {
 	once(t, arrived(t, edge, "IN_prices", uint64(2*fromHub)), []string{"central.prices.tea.changed", "central.prices.cup.changed"}, fromHub)
 }
 
-// The twin: a program that subscribes on one side and publishes on the other loses
-// what was said while the link was down, without a word.
+// The mutant: a program that subscribes at one site and publishes at the other loses the
+// messages of a disconnect, without an error.
 func TestForwarderLoses(t *testing.T) {
 	t.Parallel()
 	s := sites(t, true)
 	from, to := connect(t, s.Edge), connect(t, s.Hub)
-	heard, err := to.SubscribeSync("orders.>") // the leaf connection itself is the forwarder
+	received, err := to.SubscribeSync("orders.>") // the leaf connection itself is the forwarder
 	require.NoError(t, err)
 	require.NoError(t, to.Flush())
 	natstest.Eventually(t, 5*time.Second, func(context.Context) error { // until its interest has crossed
 		if err := from.Publish("orders.a.probed", nil); err != nil {
 			return err
 		}
-		_, err := heard.NextMsg(50 * time.Millisecond)
+		_, err := received.NextMsg(50 * time.Millisecond)
 		return err
 	})
 	require.NoError(t, s.Cut())
 	for range 100 {
-		require.NoError(t, from.Publish("orders.a.placed", nil), "nobody tells")
+		require.NoError(t, from.Publish("orders.a.placed", nil), "without an error")
 	}
 	require.NoError(t, from.Flush())
 	require.NoError(t, s.Join())
 	for err == nil {
 		var msg *nats.Msg
-		if msg, err = heard.NextMsg(300 * time.Millisecond); err == nil {
-			require.Equal(t, "orders.a.probed", msg.Subject, "all hundred are gone")
+		if msg, err = received.NextMsg(300 * time.Millisecond); err == nil {
+			require.Equal(t, "orders.a.probed", msg.Subject, "all hundred are lost")
 		}
 	}
 	require.ErrorIs(t, err, nats.ErrTimeout)
 }
 
-// A treaty made while the link is down comes into force when it is up.
+// A route that is created while the link is down works when it is up.
 func TestLate(t *testing.T) {
 	t.Parallel()
 	s := sites(t, false, toHub)
@@ -109,7 +109,7 @@ func TestLate(t *testing.T) {
 	once(t, arrived(t, hub, "IN_orders", 5), []string{"edge.orders.a.placed"}, 5)
 }
 
-// A server of the hub restarts on its store: nothing is lost or doubled.
+// The server of the hub restarts on its store: no message is lost or stored twice.
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	s := sites(t, false, toHub)
@@ -128,14 +128,14 @@ func TestRestart(t *testing.T) {
 func TestClusters(t *testing.T) {
 	t.Parallel()
 	sc := natstest.NewSupercluster(t)
-	treaty := bridgehead.Treaty{Name: "orders", Subjects: []string{"orders.*.placed"}, Prefix: "east"}
+	route := bridgehead.Route{Name: "orders", Subjects: []string{"orders.*.placed"}, Prefix: "east"}
 	east, west := natstest.JetStream(t, sc.East.Connect("east")), natstest.JetStream(t, sc.West.Connect("west"))
 	natstest.Eventually(t, 30*time.Second, func(ctx context.Context) error {
-		_, err := bridgehead.Export(ctx, east, treaty, bridgehead.Config{Replicas: 3, Cluster: "EAST"})
+		_, err := bridgehead.Export(ctx, east, route, bridgehead.Config{Replicas: 3, Cluster: "EAST"})
 		return err
 	})
 	natstest.Eventually(t, 30*time.Second, func(ctx context.Context) error {
-		_, err := bridgehead.Import(ctx, west, treaty, bridgehead.Config{Replicas: 3, Cluster: "WEST"})
+		_, err := bridgehead.Import(ctx, west, route, bridgehead.Config{Replicas: 3, Cluster: "WEST"})
 		return err
 	})
 	for i := range 50 {

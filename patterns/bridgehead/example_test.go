@@ -14,8 +14,8 @@ import (
 )
 
 func Example() {
-	treaty := bridgehead.Treaty{Name: "orders", From: "edge", To: "hub", Subjects: []string{"orders.*.placed"}}
-	border, err := bridgehead.Border("edge", treaty)
+	route := bridgehead.Route{Name: "orders", From: "edge", To: "hub", Subjects: []string{"orders.*.placed"}}
+	permissions, err := bridgehead.Permissions("edge", route)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -24,7 +24,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	sites, err := server.NewSites(dir, border) // two servers of your own, with the border in the hub's configuration
+	sites, err := server.NewSites(dir, permissions) // two servers of your own, with the permissions in the hub's configuration
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -44,10 +44,10 @@ func Example() {
 	ctx, edge, hub := context.Background(), at(sites.Edge), at(sites.Hub)
 	defer edge.Conn().Close()
 	defer hub.Conn().Close()
-	if _, err := bridgehead.Export(ctx, edge, treaty, bridgehead.Config{}); err != nil {
+	if _, err := bridgehead.Export(ctx, edge, route, bridgehead.Config{}); err != nil {
 		log.Fatal(err)
 	}
-	in, err := bridgehead.Import(ctx, hub, treaty, bridgehead.Config{})
+	in, err := bridgehead.Import(ctx, hub, route, bridgehead.Config{})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -16,16 +16,16 @@ import (
 	"github.com/natspatterns/catalog/patterns/bridgehead"
 )
 
-// sites starts two sites, with the border of the treaties unless open.
-func sites(t *testing.T, open bool, treaties ...bridgehead.Treaty) *server.Sites {
+// sites starts two sites, with the permissions of the routes unless open.
+func sites(t *testing.T, open bool, routes ...bridgehead.Route) *server.Sites {
 	t.Helper()
-	border := ""
+	permissions := ""
 	if !open {
 		var err error
-		border, err = bridgehead.Border("edge", treaties...)
+		permissions, err = bridgehead.Permissions("edge", routes...)
 		require.NoError(t, err)
 	}
-	s, err := server.NewSites(t.TempDir(), border)
+	s, err := server.NewSites(t.TempDir(), permissions)
 	require.NoError(t, err)
 	t.Cleanup(s.Stop)
 	return s
@@ -39,20 +39,20 @@ func connect(t *testing.T, s *server.Server) *nats.Conn {
 	return nc
 }
 
-// open exports and imports a treaty.
-func open(t *testing.T, from, to jetstream.JetStream, treaty bridgehead.Treaty, cfg bridgehead.Config) {
+// open exports and imports a route.
+func open(t *testing.T, from, to jetstream.JetStream, route bridgehead.Route, cfg bridgehead.Config) {
 	t.Helper()
-	_, err := bridgehead.Export(t.Context(), from, treaty, cfg)
+	_, err := bridgehead.Export(t.Context(), from, route, cfg)
 	require.NoError(t, err)
-	_, err = bridgehead.Import(t.Context(), to, treaty, cfg)
+	_, err = bridgehead.Import(t.Context(), to, route, cfg)
 	require.NoError(t, err)
 }
 
-// up waits until the link of a treaty is up, as seen at To.
-func up(t *testing.T, to jetstream.JetStream, treaty bridgehead.Treaty) {
+// up waits until the link of a route is up, as seen at To.
+func up(t *testing.T, to jetstream.JetStream, route bridgehead.Route) {
 	t.Helper()
 	natstest.Eventually(t, 15*time.Second, func(ctx context.Context) error {
-		link, err := bridgehead.Read(ctx, to, treaty)
+		link, err := bridgehead.ReadLink(ctx, to, route)
 		if err == nil && !link.Up {
 			err = fmt.Errorf("%+v", link)
 		}
@@ -60,11 +60,11 @@ func up(t *testing.T, to jetstream.JetStream, treaty bridgehead.Treaty) {
 	})
 }
 
-func crossed(t *testing.T, to jetstream.JetStream, treaty bridgehead.Treaty) uint64 {
+func crossed(t *testing.T, to jetstream.JetStream, route bridgehead.Route) uint64 {
 	t.Helper()
-	link, err := bridgehead.Read(t.Context(), to, treaty)
+	link, err := bridgehead.ReadLink(t.Context(), to, route)
 	require.NoError(t, err)
-	return link.Crossed
+	return link.Received
 }
 
 // arrived returns all messages of a stream, once it has n.
@@ -124,7 +124,7 @@ func publish(t *testing.T, js jetstream.JetStream, subjects []string, from, to i
 	for i := from; i < to; i++ {
 		for _, subject := range subjects {
 			_, err := js.Publish(context.Background(), subject, fmt.Append(nil, i))
-			assert.NoError(t, err, "a site works on, whatever its link does")
+			assert.NoError(t, err, "a site goes on without the link")
 		}
 		time.Sleep(2 * time.Millisecond) // lint:bubble: the load has to last as long as the cuts
 	}

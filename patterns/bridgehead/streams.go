@@ -2,138 +2,124 @@ package bridgehead
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"reflect"
-	"slices"
+	"maps"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Streams returns the two streams of a treaty: out stores at From what is to cross,
-// in stores at To what has. In sources out, and nothing publishes into it.
-func Streams(t Treaty, cfg Config) (out, in jetstream.StreamConfig, err error) {
-	if t, err = t.normal(); err != nil {
-		return out, in, err
+// ExportStreamConfig returns the stream OUT_<name>, which stores at From the messages
+// that cross to To.
+func ExportStreamConfig(r Route, cfg Config) (jetstream.StreamConfig, error) {
+	r, cfg, err := normal(r, cfg)
+	if err != nil {
+		return jetstream.StreamConfig{}, err
 	}
-	if cfg, err = cfg.normal(); err != nil {
-		return out, in, err
-	}
-	// Limits and not WorkQueue: sourcing a work queue loses what was under way when
+	// Retention is limits: sourcing a workqueue stream loses the messages in flight when
 	// the link is cut.
-	out = jetstream.StreamConfig{
-		Name: "OUT_" + t.Name, Subjects: t.Subjects, Retention: jetstream.LimitsPolicy, MaxAge: cfg.Keep,
-		Duplicates: min(2*time.Minute, cfg.Keep), Replicas: cfg.Replicas, Storage: cfg.Storage, Metadata: cfg.Metadata,
-		Description: fmt.Sprintf("what crosses to %s (bridgehead)", t.To),
+	return cfg.placed(jetstream.StreamConfig{
+		Name: "OUT_" + r.Name, Subjects: r.Subjects, Retention: jetstream.LimitsPolicy, Duplicates: min(2*time.Minute, cfg.MaxAge),
+		Description: "messages to " + r.To,
+	}), nil
+}
+
+// ImportStreamConfig returns the stream IN_<name>, which sources OUT_<name> at To.
+// Nothing else publishes into it.
+func ImportStreamConfig(r Route, cfg Config) (jetstream.StreamConfig, error) {
+	r, cfg, err := normal(r, cfg)
+	if err != nil {
+		return jetstream.StreamConfig{}, err
 	}
-	source := &jetstream.StreamSource{Name: out.Name, Domain: t.From}
-	for _, s := range t.Subjects {
+	source := &jetstream.StreamSource{Name: "OUT_" + r.Name}
+	if r.From != "" {
+		source.External = &jetstream.ExternalStream{APIPrefix: "$JS." + r.From + ".API"} // as the server stores a domain
+	}
+	for _, s := range r.Subjects {
 		source.SubjectTransforms = append(source.SubjectTransforms, jetstream.SubjectTransformConfig{
-			Source: s, Destination: t.Prefix + "." + wildcards(s),
+			Source: s, Destination: r.Prefix + "." + destination(s),
 		})
 	}
-	in = jetstream.StreamConfig{
-		Name: "IN_" + t.Name, Sources: []*jetstream.StreamSource{source}, Retention: jetstream.LimitsPolicy, MaxAge: cfg.Keep,
-		Replicas: cfg.Replicas, Storage: cfg.Storage, Metadata: cfg.Metadata,
-		Description: fmt.Sprintf("what has crossed from %s (bridgehead)", t.From),
-	}
-	if cfg.Cluster != "" {
-		out.Placement = &jetstream.Placement{Cluster: cfg.Cluster}
-		in.Placement = out.Placement
-	}
-	return out, in, nil
+	return cfg.placed(jetstream.StreamConfig{
+		Name: "IN_" + r.Name, Sources: []*jetstream.StreamSource{source}, Retention: jetstream.LimitsPolicy,
+		Description: "messages from " + r.From,
+	}), nil
 }
 
-// Export makes the stream of what is to cross, at From. Publish to the agreed
-// subjects through JetStream: once stored, a message crosses, however long the link
-// is down (but for Config.Keep).
-func Export(ctx context.Context, js jetstream.JetStream, t Treaty, cfg Config) (jetstream.Stream, error) {
-	out, _, err := Streams(t, cfg)
+// placed adds the settings that both streams share.
+func (c Config) placed(s jetstream.StreamConfig) jetstream.StreamConfig {
+	s.MaxAge, s.MaxBytes, s.Discard = c.MaxAge, c.MaxBytes, jetstream.DiscardNew
+	s.Replicas, s.Storage, s.Metadata = c.Replicas, c.Storage, maps.Clone(c.Metadata)
+	if c.Cluster != "" {
+		s.Placement = &jetstream.Placement{Cluster: c.Cluster}
+	}
+	return s
+}
+
+// destination returns a pattern as the destination of a subject transform, which
+// takes the tokens that the wildcards of the pattern matched.
+func destination(pattern string) string {
+	tokens, n := strings.Split(pattern, "."), 0
+	for i, token := range tokens {
+		if token == "*" {
+			n++
+			tokens[i] = fmt.Sprintf("{{wildcard(%d)}}", n)
+		}
+	}
+	return strings.Join(tokens, ".")
+}
+
+// Export finds or creates the stream OUT_<name> at From. Publish to the subjects of the
+// route through JetStream. A stored message crosses as soon as the link is up, within
+// Config.MaxAge.
+func Export(ctx context.Context, js jetstream.JetStream, r Route, cfg Config) (jetstream.Stream, error) {
+	want, err := ExportStreamConfig(r, cfg)
 	if err != nil {
 		return nil, err
 	}
-	return setup(ctx, js, out, cfg.Bind)
+	s, err := ensure(ctx, streamOf(js, want.Name), want, cfg.Bind)
+	return s, wrap(err)
 }
 
-// Import makes the stream of what has crossed, at To, where it is consumed. The
-// link need not be up.
-func Import(ctx context.Context, js jetstream.JetStream, t Treaty, cfg Config) (jetstream.Stream, error) {
-	_, in, err := Streams(t, cfg)
+// Import finds or creates the stream IN_<name> at To, where the messages are consumed.
+// The link need not be up.
+func Import(ctx context.Context, js jetstream.JetStream, r Route, cfg Config) (jetstream.Stream, error) {
+	want, err := ImportStreamConfig(r, cfg)
 	if err != nil {
 		return nil, err
 	}
-	return setup(ctx, js, in, cfg.Bind)
+	s, err := ensure(ctx, streamOf(js, want.Name), want, cfg.Bind, exactSources)
+	return s, wrap(err)
 }
 
-// ProvisionExport creates or updates the stream of [Export]. Nothing else here
-// changes what exists.
-func ProvisionExport(ctx context.Context, js jetstream.JetStream, t Treaty, cfg Config) error {
-	out, _, err := Streams(t, cfg)
+// exactSources: with other sources, other messages arrive, or on other subjects.
+const exactSources = "Sources"
+
+// ProvisionExport creates the stream of [Export], or changes what is weaker.
+func ProvisionExport(ctx context.Context, js jetstream.JetStream, r Route, cfg Config) error {
+	want, err := ExportStreamConfig(r, cfg)
 	if err != nil {
 		return err
 	}
-	return provision(ctx, js, out)
+	_, err = provision(ctx, streamOf(js, want.Name), want)
+	return wrap(err)
 }
 
-// ProvisionImport creates or updates the stream of [Import].
-func ProvisionImport(ctx context.Context, js jetstream.JetStream, t Treaty, cfg Config) error {
-	_, in, err := Streams(t, cfg)
+// ProvisionImport creates the stream of [Import], or changes what is weaker, and its
+// source.
+func ProvisionImport(ctx context.Context, js jetstream.JetStream, r Route, cfg Config) error {
+	want, err := ImportStreamConfig(r, cfg)
 	if err != nil {
 		return err
 	}
-	return provision(ctx, js, in)
+	_, err = provision(ctx, streamOf(js, want.Name), want, exactSources)
+	return wrap(err)
 }
 
-func provision(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) error {
-	_, err := callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.CreateOrUpdateStream(ctx, want) })
-	if err != nil {
-		return fmt.Errorf("bridgehead: provision %s: %w", want.Name, err)
+func wrap(err error) error {
+	if err == nil {
+		return nil
 	}
-	return nil
-}
-
-// ensure finds a stream or creates it; one that exists is compared, and never
-// changed.
-func setup(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig, bind bool) (jetstream.Stream, error) {
-	find := func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, want.Name) }
-	s, err := callAPI(ctx, find)
-	if errors.Is(err, jetstream.ErrStreamNotFound) && !bind {
-		s, err = callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.CreateStream(ctx, want) })
-		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // someone else was quicker
-			s, err = callAPI(ctx, find)
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("bridgehead: stream %s: %w", want.Name, err)
-	}
-	have := s.CachedInfo().Config
-	for _, f := range []struct {
-		name       string
-		want, have any
-	}{
-		{"Subjects", want.Subjects, have.Subjects}, {"Retention", want.Retention, have.Retention},
-		{"MaxAge", want.MaxAge, have.MaxAge}, {"Sources", sources(want), sources(have)},
-	} {
-		if !reflect.DeepEqual(f.want, f.have) {
-			return nil, fmt.Errorf("%w: stream %s has %s %v, want %v; a Provision function changes it", ErrMismatch, want.Name, f.name, f.have, f.want)
-		}
-	}
-	return s, nil
-}
-
-// sources tells where a stream takes what from, and what it makes of it.
-func sources(c jetstream.StreamConfig) []string {
-	var all []string
-	for _, s := range c.Sources {
-		api := ""
-		if s.Domain != "" {
-			api = "$JS." + s.Domain + ".API"
-		} else if s.External != nil {
-			api = s.External.APIPrefix
-		}
-		all = append(all, fmt.Sprint(s.Name, " ", api, " ", s.SubjectTransforms))
-	}
-	slices.Sort(all)
-	return all
+	return fmt.Errorf("bridgehead: %w", err)
 }

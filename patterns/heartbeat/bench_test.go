@@ -17,12 +17,12 @@ import (
 
 const (
 	beats = 200_000
-	burst = 20_000 // beats under way at once; a subscription holds 65,536
+	burst = 20_000 // heartbeats in flight; a subscription buffers 65,536
 )
 
-// publisher sends beats of n instances in turn, a burst at a time; heard waits
-// until the burst has been read.
-func publisher(b *testing.B, nc *nats.Conn, n int, heard func()) time.Duration {
+// publisher publishes heartbeats of n instances in turn, a burst at a time; received
+// waits until the burst was read.
+func publisher(b *testing.B, nc *nats.Conn, n int, received func()) time.Duration {
 	all := messages(n)
 	start := time.Now()
 	for i := range beats {
@@ -33,13 +33,13 @@ func publisher(b *testing.B, nc *nats.Conn, n int, heard func()) time.Duration {
 			if err := nc.Publish(fmt.Sprintf("heartbeat.mark-%d", i), []byte(`{"seq":1,"ttl_ms":3600000}`)); err != nil {
 				b.Fatal(err)
 			}
-			heard()
+			received()
 		}
 	}
 	return time.Since(start)
 }
 
-// monitored sends beats from n instances to a Monitor.
+// monitored publishes heartbeats of n instances to a Monitor.
 func monitored(n int) func(b *testing.B) time.Duration {
 	return func(b *testing.B) time.Duration {
 		s := natstest.Start(b)
@@ -65,7 +65,7 @@ func monitored(n int) func(b *testing.B) time.Duration {
 	}
 }
 
-// plain is the least that anyone could do with as many beats: read and decode.
+// plain only reads and decodes as many heartbeats.
 func plain(b *testing.B) time.Duration {
 	s := natstest.Start(b)
 	sub, err := s.Connect("monitor").SubscribeSync("heartbeat.*")
@@ -98,10 +98,10 @@ func messages(n int) []*nats.Msg {
 }
 
 func BenchmarkBeat(b *testing.B) {
-	ratio.Bar{Pattern: "heartbeat", Metric: "beats heard, beside decoding them only", AtLeast: 0.75}.Compare(b, plain, monitored(1000))
+	ratio.Bar{Pattern: "heartbeat", Metric: "heartbeats, beside decoding them only", AtLeast: 0.75}.Compare(b, plain, monitored(1000))
 }
 
-// The cost of a beat does not depend on how many instances there are.
+// The cost of a heartbeat does not depend on how many instances there are.
 func BenchmarkInstances(b *testing.B) {
-	ratio.Bar{Pattern: "heartbeat", Metric: "beats of 100,000 instances, beside of 1,000", AtLeast: 0.6}.Compare(b, monitored(1000), monitored(100_000))
+	ratio.Bar{Pattern: "heartbeat", Metric: "heartbeats of 100,000 instances, beside of 1,000", AtLeast: 0.6}.Compare(b, monitored(1000), monitored(100_000))
 }

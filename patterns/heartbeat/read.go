@@ -10,56 +10,61 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// asksOn is the subject on which a roster is asked for.
-func asksOn(cfg Config) string { return "roster." + cfg.Prefix }
+// rosterSubject is the subject of requests for the roster.
+func rosterSubject(cfg Config) string { return "roster." + cfg.Prefix }
 
-// page is how many members one answer holds: with ids and versions of 64 bytes,
-// about a tenth of the largest message that a server takes by default.
-const page = 500
+// pageSize is the number of members in one reply. With IDs and versions of 64 bytes
+// a reply takes about a tenth of the default max_payload.
+const pageSize = 500
 
-// answer is one page of the roster.
-type answer struct {
+// page is one reply to a request for the roster.
+type page struct {
 	Members []Member `json:"members"`
 	More    bool     `json:"more,omitempty"`
 }
 
-// Roster returns who is up now, by id. It may be called from any goroutine.
+// Roster returns the instances that are Up, by ID. It is safe for concurrent use.
 func (m *Monitor) Roster() []Member {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.all.up()
+	return m.roster.members()
 }
 
-// answer tells the roster to whoever asks, until ctx ends.
-func (m *Monitor) answer(ctx context.Context) {
+// reply answers requests for the roster until ctx ends.
+func (m *Monitor) reply(ctx context.Context) {
 	for {
-		msg, err := m.asks.NextMsgWithContext(ctx)
+		request, err := m.requests.NextMsgWithContext(ctx)
 		if errors.Is(err, nats.ErrSlowConsumer) {
-			continue // they will ask again
+			continue // the callers time out, and retry
 		}
 		if err != nil {
-			return // ctx is over, or Run learns it from the beats
+			return // ctx has ended, or Run returns the same error
 		}
-		all := m.Roster()
-		for more := true; more; {
-			n := min(page, len(all))
-			more = n < len(all)
-			data, err := json.Marshal(answer{all[:n], more})
-			if err == nil {
-				err = msg.Respond(data)
-			}
-			if err != nil {
-				m.cfg.Log.Warn("roster not told", "err", err)
-				break
-			}
-			all = all[n:]
+		if err := sendRoster(request, m.Roster()); err != nil {
+			m.cfg.Log.Warn("heartbeat: could not send the roster", "err", err)
 		}
 	}
 }
 
-// Read asks a Monitor, in whatever process it runs, who is up now, by id. With no
-// Monitor it fails at once with [ErrNoMonitor]. Without a deadline in ctx it waits
-// at most 5s.
+func sendRoster(request *nats.Msg, members []Member) error {
+	for more := true; more; {
+		n := min(pageSize, len(members))
+		more = n < len(members)
+		data, err := json.Marshal(page{members[:n], more})
+		if err != nil {
+			return err
+		}
+		if err := request.Respond(data); err != nil {
+			return err
+		}
+		members = members[n:]
+	}
+	return nil
+}
+
+// Read requests the instances that are Up, by ID, from a Monitor in any process.
+// Without a Monitor it fails at once with [ErrNoMonitor]. If ctx has no deadline, it
+// ends after 5 s.
 func Read(ctx context.Context, nc *nats.Conn, cfg Config) ([]Member, error) {
 	cfg, err := cfg.normal()
 	if err != nil {
@@ -70,28 +75,37 @@ func Read(ctx context.Context, nc *nats.Conn, cfg Config) ([]Member, error) {
 		ctx, cancel = context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
 	}
+	members, err := requestRoster(ctx, nc, rosterSubject(cfg))
+	if errors.Is(err, nats.ErrNoResponders) {
+		return nil, fmt.Errorf("%w on %s; start one with NewMonitor", ErrNoMonitor, rosterSubject(cfg))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("heartbeat: read the roster: %w", err)
+	}
+	return members, nil
+}
+
+func requestRoster(ctx context.Context, nc *nats.Conn, subject string) (members []Member, err error) {
 	inbox := nc.NewRespInbox()
 	sub, err := nc.SubscribeSync(inbox)
 	if err != nil {
-		return nil, fmt.Errorf("heartbeat: read the roster: %w", err)
+		return nil, err
 	}
-	defer func() { _ = sub.Unsubscribe() }() // fails only when the connection is gone
-	err = nc.PublishRequest(asksOn(cfg), inbox, nil)
-	var all []Member
-	for more := true; more && err == nil; {
-		var msg *nats.Msg
-		if msg, err = sub.NextMsgWithContext(ctx); err != nil {
-			break
+	defer func() { _ = sub.Unsubscribe() }() // fails only if the connection is closed
+	if err := nc.PublishRequest(subject, inbox, nil); err != nil {
+		return nil, err
+	}
+	for {
+		msg, err := sub.NextMsgWithContext(ctx)
+		if err != nil {
+			return nil, err
 		}
-		var a answer
-		err = json.Unmarshal(msg.Data, &a)
-		all, more = append(all, a.Members...), a.More
+		var p page
+		if err := json.Unmarshal(msg.Data, &p); err != nil {
+			return nil, err
+		}
+		if members = append(members, p.Members...); !p.More {
+			return members, nil
+		}
 	}
-	if errors.Is(err, nats.ErrNoResponders) {
-		return nil, fmt.Errorf("%w on %s", ErrNoMonitor, asksOn(cfg))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("heartbeat: read the roster: %w", err)
-	}
-	return all, nil
 }

@@ -7,118 +7,116 @@ import (
 	"time"
 )
 
-// Member is an instance that is up.
+// Member is an instance that is Up.
 type Member struct {
-	ID      string    `json:"id"`
-	Since   time.Time `json:"since"` // its present run was first heard then, by the Monitor's clock
-	Heard   time.Time `json:"heard"` // its latest beat
-	Version string    `json:"version,omitempty"`
-	Load    float64   `json:"load"`
+	ID       string    `json:"id"`
+	Since    time.Time `json:"since"`     // the first heartbeat of its current run, by the Monitor's clock
+	LastSeen time.Time `json:"last_seen"` // the last heartbeat
+	Version  string    `json:"version,omitempty"`
+	Load     float64   `json:"load"`
 }
 
-// member is what is known of an instance, up or lost.
-type member struct {
+// instance is an instance that is Up or Lost.
+type instance struct {
 	Member
-	seq    uint64
-	ttl    time.Duration
-	due    time.Time     // its promise runs out then; if lost and silent, it is forgotten then
-	queued time.Time     // when it is to be looked at
-	lost   bool          // and not yet steady again
-	since  time.Time     // lost: heard without a break since then; zero if silent
-	upAt   time.Time     // when it was last called up
-	trial  time.Duration // how long it has to be heard to be up again
+	seq        uint64
+	ttl        time.Duration
+	deadline   time.Time     // of the next heartbeat; of a silent Lost instance: when it is removed
+	queued     time.Time     // the deadline in the queue
+	lost       bool          // not Up again yet
+	steadyFrom time.Time     // Lost: its heartbeats are steady since then; zero if silent
+	upAt       time.Time     // when it last became Up
+	trial      time.Duration // how long heartbeats must be steady after Lost
 }
 
-// The longest trial, in multiples of Config.Steady; one that has been up for as
-// long as its trial begins anew with the shortest.
-const maxTrial = 32
+const (
+	// maxTrial is the longest trial, in multiples of Config.Steady. An instance that
+	// was Up for longer than its trial starts again with the shortest one.
+	maxTrial = 32
 
-// forget is how long one that was lost is remembered, to know it flaps.
-const forget = time.Hour
+	// rememberLost is how long a Lost instance is remembered, to detect flapping.
+	rememberLost = time.Hour
+)
 
-// roster holds everyone, and a queue of when to look at whom. A beat only moves
-// its sender's due time; the queue is put right when the old time comes. So the
-// cost of a beat does not depend on how many there are.
+// roster holds all instances, and a queue of their deadlines. A heartbeat changes only
+// the deadline of its instance; the queue is updated when the old deadline comes. So
+// the cost of a heartbeat does not depend on the number of instances.
 type roster struct {
 	steady time.Duration
-	by     map[string]*member
-	queue  queue
+	byID   map[string]*instance
+	queue  deadlines
 }
 
 func newRoster(steady time.Duration) roster {
-	return roster{steady: steady, by: map[string]*member{}}
+	return roster{steady: steady, byID: map[string]*instance{}}
 }
 
 var never = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// wake is when somebody has to be looked at.
-func (r *roster) wake() time.Time {
+// nextDeadline returns the first deadline of the queue.
+func (r *roster) nextDeadline() time.Time {
 	if len(r.queue) == 0 {
 		return never
 	}
 	return r.queue[0].at
 }
 
-// hear takes a beat and returns the State that its sender enters by it, or "".
-func (r *roster) hear(id string, b beat, now time.Time) State {
-	m := r.by[id]
+// receive updates an instance by its heartbeat, and returns its new State, or "".
+func (r *roster) receive(id string, b beat, now time.Time) (state State) {
+	m := r.byID[id]
 	if b.TTL <= 0 {
-		delete(r.by, id)
+		delete(r.byID, id)
 		if m == nil || m.lost {
 			return ""
 		}
 		return Left
 	}
-	var state State
-	if m == nil {
-		m = &member{Member: Member{ID: id, Since: now}, upAt: now}
-		r.by[id] = m
+	switch {
+	case m == nil:
+		m = &instance{Member: Member{ID: id, Since: now}, upAt: now}
+		r.byID[id] = m
 		state = Up
-	} else if b.Seq < m.seq { // it began again, sooner than it was missed
+	case b.Seq < m.seq: // it restarted within its TTL
 		m.Since = now
 	}
 	m.seq, m.ttl = b.Seq, time.Duration(min(b.TTL, maxTTL.Milliseconds()))*time.Millisecond
-	m.due, m.Heard, m.Version, m.Load = now.Add(m.ttl), now, b.Version, b.Load
-	if m.lost {
-		if m.since.IsZero() {
-			m.since = now
-		}
-		if now.Sub(m.since) >= m.trial {
-			m.lost, m.upAt, m.Since = false, now, m.since
-			state = Up
-		}
+	m.deadline, m.LastSeen, m.Version, m.Load = now.Add(m.ttl), now, b.Version, b.Load
+	if m.lost && m.steadyFrom.IsZero() {
+		m.steadyFrom = now
 	}
-	if m.queued.IsZero() || m.due.Before(m.queued) {
-		r.look(m)
+	if m.lost && now.Sub(m.steadyFrom) >= m.trial {
+		m.lost, m.upAt, m.Since = false, now, m.steadyFrom
+		state = Up
+	}
+	if m.queued.IsZero() || m.deadline.Before(m.queued) {
+		r.push(m)
 	}
 	return state
 }
 
-// suspects reports whether someone's promise has run out, after putting right the
-// places in the queue of those who were heard meanwhile.
-func (r *roster) suspects(now time.Time) bool {
+// hasExpired reports whether a deadline has passed. It first updates the queue for
+// instances whose deadline has moved.
+func (r *roster) hasExpired(now time.Time) bool {
 	for len(r.queue) > 0 && !r.queue[0].at.After(now) {
-		m := r.by[r.queue[0].id]
+		m := r.byID[r.queue[0].id]
 		current := m != nil && m.queued.Equal(r.queue[0].at)
-		if current && !m.due.After(now) {
+		if current && !m.deadline.After(now) {
 			return true
 		}
 		heap.Pop(&r.queue)
 		if current {
-			r.look(m)
+			r.push(m)
 		}
 	}
 	return false
 }
 
-// expire returns, in order, whose promise has run out and who was up until then.
-func (r *roster) expire(now time.Time) []string {
-	var lost []string
-	for r.suspects(now) {
-		m := r.by[heap.Pop(&r.queue).(look).id]
-		silent := m.lost && m.since.IsZero()
-		if silent {
-			delete(r.by, m.ID) // its hour is over
+// expire returns, by ID, the instances that were Up and whose deadline has passed.
+func (r *roster) expire(now time.Time) (lost []string) {
+	for r.hasExpired(now) {
+		m := r.byID[heap.Pop(&r.queue).(deadline).id]
+		if m.lost && m.steadyFrom.IsZero() {
+			delete(r.byID, m.ID) // it was silent for rememberLost
 			continue
 		}
 		if !m.lost {
@@ -127,56 +125,57 @@ func (r *roster) expire(now time.Time) []string {
 				m.trial = 0
 			}
 		}
-		m.lost, m.since = true, time.Time{}
+		m.lost, m.steadyFrom = true, time.Time{}
 		m.trial = min(max(2*m.trial, r.steady), maxTrial*r.steady)
-		m.due = now.Add(forget)
-		r.look(m)
+		m.deadline = now.Add(rememberLost)
+		r.push(m)
 	}
 	slices.Sort(lost)
 	return lost
 }
 
-// pardon moves every promise to a ttl from now.
-func (r *roster) pardon(now time.Time) {
-	for _, m := range r.by {
-		if !m.lost || !m.since.IsZero() {
-			m.due = now.Add(m.ttl)
+// extend sets the deadline of each heartbeat that is due to one TTL from now.
+func (r *roster) extend(now time.Time) {
+	for _, m := range r.byID {
+		if !m.lost || !m.steadyFrom.IsZero() {
+			m.deadline = now.Add(m.ttl)
 		}
 	}
-	r.suspects(now)
+	r.hasExpired(now) // updates the queue
 }
 
-// up lists who is up, by id.
-func (r *roster) up() []Member {
-	var ms []Member
-	for _, m := range r.by {
+// members returns the instances that are Up, by ID.
+func (r *roster) members() []Member {
+	var members []Member
+	for _, m := range r.byID {
 		if !m.lost {
-			ms = append(ms, m.Member)
+			members = append(members, m.Member)
 		}
 	}
-	slices.SortFunc(ms, func(a, b Member) int { return strings.Compare(a.ID, b.ID) })
-	return ms
+	slices.SortFunc(members, func(a, b Member) int { return strings.Compare(a.ID, b.ID) })
+	return members
 }
 
-func (r *roster) look(m *member) {
-	m.queued = m.due
-	heap.Push(&r.queue, look{m.due, m.ID})
+func (r *roster) push(m *instance) {
+	m.queued = m.deadline
+	heap.Push(&r.queue, deadline{m.deadline, m.ID})
 }
 
-// look is an entry of the queue. It counts only if its member still has it as its
-// queued time.
-type look struct {
+// deadline is an entry of the queue. It counts only if it is the queued time of its
+// instance.
+type deadline struct {
 	at time.Time
 	id string
 }
 
-type queue []look
+// deadlines is a heap.
+type deadlines []deadline
 
-func (q queue) Len() int           { return len(q) }
-func (q queue) Less(i, j int) bool { return q[i].at.Before(q[j].at) }
-func (q queue) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
-func (q *queue) Push(x any)        { *q = append(*q, x.(look)) }
-func (q *queue) Pop() any {
+func (q deadlines) Len() int           { return len(q) }
+func (q deadlines) Less(i, j int) bool { return q[i].at.Before(q[j].at) }
+func (q deadlines) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
+func (q *deadlines) Push(x any)        { *q = append(*q, x.(deadline)) }
+func (q *deadlines) Pop() any {
 	last := (*q)[len(*q)-1]
 	*q = (*q)[:len(*q)-1]
 	return last

@@ -16,7 +16,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/heartbeat"
 )
 
-// Any process reads who is up, since when, and what they last told of themselves.
+// Any process reads the instances that are Up, with their last version and load.
 func TestRoster(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -28,19 +28,19 @@ func TestRoster(t *testing.T) {
 
 		nc := s.Connect("instances")
 		var all sync.WaitGroup
-		for range 2 { // with two, one of them answers
+		for range 2 { // one of the two replies
 			mon, err := heartbeat.NewMonitor(ctx, s.Connect("monitor"), heartbeat.Config{})
 			require.NoError(t, err)
 			all.Go(func() { _ = mon.Run(ctx, func(heartbeat.Change) {}) })
 		}
 		load := 0.0
 		all.Go(func() {
-			live(ctx, t, nc, "web-1", heartbeat.Config{Version: "1.4.2", Load: func() float64 { load += 0.125; return load }})
+			send(ctx, t, nc, "web-1", heartbeat.Config{Version: "1.4.2", Load: func() float64 { load += 0.125; return load }})
 		})
 		all.Go(func() {
-			life, die := context.WithTimeout(ctx, 3*time.Second)
-			defer die()
-			live(life, t, nc, "web-2", heartbeat.Config{})
+			alive, crash := context.WithTimeout(ctx, 3*time.Second)
+			defer crash()
+			send(alive, t, nc, "web-2", heartbeat.Config{})
 		})
 		time.Sleep(5500 * time.Millisecond)
 		members, err := heartbeat.Read(ctx, reader, heartbeat.Config{})
@@ -51,13 +51,13 @@ func TestRoster(t *testing.T) {
 		require.Equal(t, "1.4.2", m.Version)
 		require.Equal(t, 6*0.125, m.Load)
 		require.Equal(t, time.Duration(0), m.Since.Sub(start))
-		require.Equal(t, 5*time.Second, m.Heard.Sub(start))
+		require.Equal(t, 5*time.Second, m.LastSeen.Sub(start))
 		cancel()
 		all.Wait()
 	})
 }
 
-// An instance that began anew before it was missed is up since then.
+// An instance that restarted within its TTL is Up since the restart.
 func TestRosterRestart(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		nc, start := s.Connect("instance"), time.Now()
@@ -107,7 +107,7 @@ func TestErrors(t *testing.T) {
 	for _, id := range []string{"", "a.b", "*", ">", "a b", "a\x00", strings.Repeat("x", 5000)} {
 		require.ErrorIs(t, heartbeat.Send(ctx, nc, id, heartbeat.Config{}), heartbeat.ErrID, "%.20q", id)
 	}
-	require.True(t, nc.IsConnected(), "no bad id reached the server")
+	require.True(t, nc.IsConnected(), "no bad ID reached the server")
 	for field, cfg := range map[string]heartbeat.Config{
 		"Every": {Every: -time.Second}, "TTL": {TTL: time.Microsecond}, "Steady": {Steady: -1}, "Prefix": {Prefix: "a.>"}, "Version": {Version: strings.Repeat("v", 65)},
 	} {
@@ -128,8 +128,8 @@ func TestErrors(t *testing.T) {
 
 	mon, err := heartbeat.NewMonitor(ctx, nc, heartbeat.Config{})
 	require.NoError(t, err)
-	require.NoError(t, mon.Run(ended, func(heartbeat.Change) {}), "an ended ctx releases it")
-	require.ErrorIs(t, mon.Run(ctx, func(heartbeat.Change) {}), heartbeat.ErrTwice)
+	require.NoError(t, mon.Run(ended, func(heartbeat.Change) {}), "it unsubscribes")
+	require.ErrorIs(t, mon.Run(ctx, func(heartbeat.Change) {}), heartbeat.ErrAlreadyRun)
 	mon, err = heartbeat.NewMonitor(ctx, nc, heartbeat.Config{})
 	require.NoError(t, err)
 	require.ErrorIs(t, mon.Run(ctx, nil), heartbeat.ErrConfig)
@@ -145,7 +145,7 @@ func TestErrors(t *testing.T) {
 	require.ErrorIs(t, heartbeat.Send(ctx, nc, "a-1", heartbeat.Config{}), nats.ErrConnectionClosed)
 }
 
-// A Load that JSON cannot write must not silence a live instance.
+// An instance with a load that JSON cannot encode still sends heartbeats.
 func TestLoadIsNoNumber(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -154,13 +154,13 @@ func TestLoadIsNoNumber(t *testing.T) {
 	})
 }
 
-// Who has more time than 5s may use it.
+// A deadline of the caller can be longer than 5 s.
 func TestReadDeadline(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-		deaf := s.Connect("deaf")
-		_, err := deaf.SubscribeSync("roster.heartbeat")
+		silent := s.Connect("silent")
+		_, err := silent.SubscribeSync("roster.heartbeat")
 		require.NoError(t, err)
-		require.NoError(t, deaf.Flush())
+		require.NoError(t, silent.Flush())
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		start := time.Now()

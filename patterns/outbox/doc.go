@@ -1,59 +1,81 @@
-// Package outbox publishes what a database transaction has decided: if it commits, and
-// only then, however the process dies.
+// Package outbox publishes messages that were inserted in a database transaction:
+// if the transaction commits, and only then, even if the process crashes.
 //
 // # Intent
 //
-// Change the database and tell others of it, both or neither, though no transaction spans a database and a broker.
+// Change a database and publish a message about the change, both or neither. No
+// transaction spans the database and the broker.
 //
 // # Forces
 //
-//   - Two writes one after the other are one write when the process dies between them.
-//   - Whoever publishes later must not change the order, nor publish twice.
-//   - A table that is asked all the time costs the database; one that is asked seldom costs time.
+//   - A process can crash between two writes: then only one of them happened.
+//   - A process that publishes later must keep the order, and must not publish
+//     twice.
+//   - Polling a table often costs the database; polling it rarely costs time.
 //
 // # On NATS
 //
-// [Put] writes the message into the table outbox, in the business transaction. A
-// [Relay] reads the table, publishes to JetStream with the message's Nats-Msg-Id, and
-// deletes a row once its message is stored: killed in between, the next relay publishes
-// again, and the stream knows the id. Of one key it has one message under way, of many
-// keys many. [Wake], a plain message, tells it of a commit; it polls in case that is
-// lost. [Take] is the inbox, the mirror: a reader notes the id in the transaction of its
-// own effect. SQL is the same for SQLite and PostgreSQL but for the tables, [SQLite] and
-// [Postgres], which your migrations create. Make js WithPublishAsyncTimeout.
+// [Put] inserts the message into the table outbox, in the business transaction. A
+// [Relay] reads the table, publishes to JetStream with the Nats-Msg-Id of the
+// message, and deletes the row after the ack. If it crashes in between, the next
+// relay publishes again, and the stream drops the duplicate. One message of a key
+// is in flight at a time, and many keys are in flight together. [Notify] publishes
+// to outbox.<name>.notify after the commit; if that is lost, the relay polls.
+//
+// [Take] is the inbox, for the consumer: it records the message ID in the
+// transaction of the effect. The SQL is the same for SQLite and PostgreSQL except
+// for the tables, [SQLite] and [Postgres], which belong into your migrations.
+// Create js with jetstream.WithPublishAsyncTimeout. The package needs nats-server
+// 2.10, for JetStream only.
 //
 // # Guarantees
 //
-//   - What is committed is published, with subject, headers and body as put; what is
-//     rolled back is not (TestRelay, TestDualWrite).
-//   - Whatever is cut, killed, restarted or slow, at each step of the relay, nothing is
-//     lost, and nothing is stored twice within the stream's window of duplicates
-//     (TestKilled, TestSweep, TestSlow), nor past it by a relay that was cut off and is back
-//     (TestCutOff). Stopped, the relay notes what it has published (TestStop).
-//   - Beyond the window it may be stored twice, with one id (TestBeyondWindow); an inbox
-//     makes one effect of that, and of ten deliveries (TestInbox), until it is cleaned.
-//   - Of one key, messages are published in the order in which they were put, also by
-//     two relays at once (TestOrder, TestTwoRelays, TestSweep). Transactions that run at
-//     the same time have no order, and none is missed or overtaken for that
-//     (TestLateCommit, TestLateCommitInPass).
-//   - A message that no stream takes, that is too large, or whose row is spoilt, holds up
-//     its key and no other, and is logged at each try (TestStuck, TestSpoilt). It is for a
-//     person to correct or delete the row.
-//   - Woken, the relay publishes at once; if that is lost, within Poll (TestWake).
-//   - What was published is deleted at once, or after Keep (TestKeep).
+//   - Atomicity: a message is published if its transaction commits, with its
+//     subject, headers and payload, and never if it is rolled back (TestRelay,
+//     TestDualWrite).
+//   - Loss: none, at every step of a relay that crashes, and during disconnects and
+//     server restarts (TestCrash, TestSweep, TestSlow).
+//   - Duplication: a message is stored once within the duplicate window of the
+//     stream (TestCrash, TestSweep), and also after it if a relay was disconnected
+//     (TestDisconnected). A relay that stops marks what it has published
+//     (TestStop). If a relay crashes, and the next one starts after the window, the
+//     message is stored twice with one ID (TestBeyondWindow). [Take] makes it take
+//     effect once, until Clean deletes the record (TestInbox).
+//   - Order: the messages of one key are published in the order of their Put, also
+//     with two relays (TestOrder, TestTwoRelays, TestSweep). Transactions that
+//     overlap have no order, and none of their messages is missed or overtaken
+//     (TestLateCommit, TestLateCommitInBatch).
+//   - Isolation: a message that cannot be published blocks its key and no other. It
+//     is logged once for each poll (TestBlocked, TestBlockedOnce, TestCorruptRow).
+//   - Delay: a message is published at once after Notify, and otherwise within Poll
+//     (TestNotify).
+//   - Retention: a published row is deleted at once, or after MaxAge (TestMaxAge).
+//
+// # Limits
+//
+//   - A blocked key stays blocked until a person corrects or deletes the row.
+//   - Put does not check max_payload: the relay may connect to another server.
+//   - Batch is at most 2,048 rows (TestBadInput).
+//   - The key, the ID, the subject and the headers are UTF-8 (TestBadInput).
+//   - The inbox grows until Clean is called.
 //
 // # When not to use it
 //
-// If the event is the state, write it once, to an eventstore: its stored message is the
-// notice. If what changes the database cannot be changed, read its log instead.
+//   - The event is the state: append it to an eventstore, which also delivers it.
+//   - The code that changes the database cannot be changed: read the database's
+//     log (change data capture).
 //
 // # Related patterns
 //
-// idempotent has more forms of receiver. eventstore shows the dual write from the other
-// side. datapump writes to databases.
+// idempotent has more forms of an idempotent receiver. eventstore shows the dual
+// write from the other side. datapump writes messages to databases.
 //
 // # Also known as
 //
-// Transactional Outbox, Transactional Client (Hohpe and Woolf), Polling Publisher,
-// Message Relay, Application Events.
+// Transactional Outbox, Polling Publisher, Message Relay, Application Events;
+// Transactional Client (EIP).
+//
+// # Kind
+//
+// Borders
 package outbox

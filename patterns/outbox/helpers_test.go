@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { postgres.Main(m) }
 // orders.
 var databases = map[string]func(testing.TB) *sql.DB{"SQLite": sqlite, "PostgreSQL": pg}
 
-// reopens opens a database again, for a process that will be killed.
+// reopens opens a database again, for a process that is killed.
 var reopens = map[*sql.DB]func() *sql.DB{}
 
 const orders = `CREATE TABLE orders (id TEXT PRIMARY KEY)`
@@ -57,7 +57,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// events makes the stream EVENTS.
+// events creates the stream EVENTS.
 func events(tb testing.TB, js jetstream.JetStream) {
 	tb.Helper()
 	_, err := js.CreateStream(tb.Context(), jetstream.StreamConfig{Name: "EVENTS", Subjects: []string{"events.>"}, Storage: jetstream.MemoryStorage})
@@ -80,8 +80,8 @@ func place(ctx context.Context, db *sql.DB, key, id string) error {
 	return tx.Commit()
 }
 
-// told returns the bodies in the stream, in order.
-func told(tb testing.TB, js jetstream.JetStream) (all []string) {
+// stored returns the payloads in the stream, in order.
+func stored(tb testing.TB, js jetstream.JetStream) (all []string) {
 	tb.Helper()
 	cons, err := js.OrderedConsumer(tb.Context(), "EVENTS", jetstream.OrderedConsumerConfig{})
 	require.NoError(tb, err)
@@ -100,7 +100,7 @@ func left(tb testing.TB, db *sql.DB) (n int) {
 	return n
 }
 
-// relay has a relay called shop run until stop is called, which returns what Run does.
+// relay runs a relay called shop until stop is called, which returns the result of Run.
 func relay(tb testing.TB, db *sql.DB, nc *nats.Conn, cfg outbox.Config) (stop func() error) {
 	tb.Helper()
 	return start(tb, db, nc, must(jetstream.New(nc, jetstream.WithPublishAsyncTimeout(5*time.Second))), cfg)

@@ -15,86 +15,92 @@ import (
 )
 
 var (
-	// ErrID reports an identity that cannot be one token of a subject.
-	ErrID = errors.New("outbox: bad id")
-	// ErrConfig reports a Config that makes no sense; the text names the field.
+	// ErrID reports a name that cannot be one token of a subject.
+	ErrID = errors.New("outbox: bad ID")
+	// ErrConfig reports a bad Config field.
 	ErrConfig = errors.New("outbox: bad config")
 	// ErrMessage reports a message that cannot be published.
 	ErrMessage = errors.New("outbox: bad message")
-	// ErrTwice reports that Run was called again.
-	ErrTwice = errors.New("outbox: Run was called twice; make a new Relay")
+	// ErrAlreadyRun reports a second call of Run.
+	ErrAlreadyRun = errors.New("outbox: Run was already called")
 )
 
-// The tables, for your migrations. Nothing here creates them.
+// The tables, for your migrations. This package does not create them.
 const (
 	SQLite = `
 CREATE TABLE IF NOT EXISTS outbox (
-	id INTEGER PRIMARY KEY AUTOINCREMENT, lane TEXT NOT NULL, msg_id TEXT NOT NULL UNIQUE,
-	subject TEXT NOT NULL, header TEXT NOT NULL, payload BLOB NOT NULL, sent BIGINT);
-CREATE INDEX IF NOT EXISTS outbox_unsent ON outbox (id) WHERE sent IS NULL;
-CREATE INDEX IF NOT EXISTS outbox_sent ON outbox (sent) WHERE sent IS NOT NULL;
-CREATE TABLE IF NOT EXISTS inbox (
-	reader TEXT NOT NULL, msg_id TEXT NOT NULL, taken BIGINT NOT NULL, PRIMARY KEY (reader, msg_id));
-CREATE INDEX IF NOT EXISTS inbox_taken ON inbox (taken);`
+	id INTEGER PRIMARY KEY AUTOINCREMENT, msg_key TEXT NOT NULL, msg_id TEXT NOT NULL UNIQUE,
+	subject TEXT NOT NULL, header TEXT NOT NULL, payload BLOB NOT NULL, published BIGINT);
+CREATE INDEX IF NOT EXISTS outbox_unpublished ON outbox (id) WHERE published IS NULL;
+CREATE INDEX IF NOT EXISTS outbox_published ON outbox (published) WHERE published IS NOT NULL;` + inbox
 	Postgres = `
 CREATE TABLE IF NOT EXISTS outbox (
-	id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, lane TEXT NOT NULL, msg_id TEXT NOT NULL UNIQUE,
-	subject TEXT NOT NULL, header TEXT NOT NULL, payload BYTEA NOT NULL, sent BIGINT);
-CREATE INDEX IF NOT EXISTS outbox_unsent ON outbox (id) WHERE sent IS NULL;
-CREATE INDEX IF NOT EXISTS outbox_sent ON outbox (sent) WHERE sent IS NOT NULL;
+	id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, msg_key TEXT NOT NULL, msg_id TEXT NOT NULL UNIQUE,
+	subject TEXT NOT NULL, header TEXT NOT NULL, payload BYTEA NOT NULL, published BIGINT);
+CREATE INDEX IF NOT EXISTS outbox_unpublished ON outbox (id) WHERE published IS NULL;
+CREATE INDEX IF NOT EXISTS outbox_published ON outbox (published) WHERE published IS NOT NULL;` + inbox
+	inbox = `
 CREATE TABLE IF NOT EXISTS inbox (
 	reader TEXT NOT NULL, msg_id TEXT NOT NULL, taken BIGINT NOT NULL, PRIMARY KEY (reader, msg_id));
 CREATE INDEX IF NOT EXISTS inbox_taken ON inbox (taken);`
 )
 
-// Put writes msg into the outbox in tx: it is published once tx is committed, or never.
-// Messages with one key are published in the order in which they were put, if their
-// transactions were one after the other; the empty key stands for no order. Put takes
-// over no part of msg. Its Nats-Msg-Id is kept, or made up.
+// Put inserts msg into the outbox in tx. It is published after tx commits, or never.
+// Messages with one key are published in the order of their Put, if their
+// transactions did not overlap; the empty key means no order. Put copies msg. It
+// keeps a Nats-Msg-Id, or generates one.
 func Put(ctx context.Context, tx *sql.Tx, key string, msg *nats.Msg) error {
-	if msg == nil || msg.Subject == "" || strings.ContainsAny(msg.Subject, " \t\r\n*>\x00") ||
-		strings.HasPrefix(msg.Subject, ".") || strings.HasSuffix(msg.Subject, ".") || strings.Contains(msg.Subject, "..") {
-		subject := ""
-		if msg != nil {
-			subject = msg.Subject
-		}
-		return fmt.Errorf("%w: one cannot publish on subject %.80q", ErrMessage, subject)
+	if msg == nil {
+		return fmt.Errorf("%w: the message is nil", ErrMessage)
 	}
 	id := msg.Header.Get(jetstream.MsgIDHeader)
 	if id == "" {
 		id = rand.Text()
 	}
-	if strings.ContainsRune(key+id, 0) {
-		return fmt.Errorf("%w: key %.80q and message id %.80q may have no NUL", ErrMessage, key, id)
-	}
-	text := key + id + msg.Subject
-	for k, v := range msg.Header {
-		text += k + strings.Join(v, "")
-	}
-	if !utf8.ValidString(text) {
-		return fmt.Errorf("%w: %.80q has a key, an id, a subject or a header that is not UTF-8; put such bytes into the body", ErrMessage, msg.Subject)
+	if err := checkMessage(key, id, msg); err != nil {
+		return err
 	}
 	header, err := json.Marshal(msg.Header)
-	if err == nil {
-		_, err = tx.ExecContext(ctx, `INSERT INTO outbox (lane, msg_id, subject, header, payload) VALUES ($1, $2, $3, $4, $5)`,
-			key, id, msg.Subject, string(header), append([]byte{}, msg.Data...))
+	if err != nil {
+		return fmt.Errorf("outbox: put %s: %w", msg.Subject, err)
 	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO outbox (msg_key, msg_id, subject, header, payload) VALUES ($1, $2, $3, $4, $5)`,
+		key, id, msg.Subject, string(header), append([]byte{}, msg.Data...))
 	if err != nil {
 		return fmt.Errorf("outbox: put %s: %w", msg.Subject, err)
 	}
 	return nil
 }
 
-// Wake tells the relay called name that there is something to publish. Call it after
-// the commit; if it gets lost, the relay finds the message when it polls.
-func Wake(nc *nats.Conn, name string) error {
-	if err := checkID(name); err != nil {
-		return err
+func checkMessage(key, id string, msg *nats.Msg) error {
+	for token := range strings.SplitSeq(msg.Subject, ".") {
+		if token == "" || strings.ContainsAny(token, " \t\r\n*>\x00") {
+			return fmt.Errorf("%w: subject %.80q; use tokens without spaces and wildcards", ErrMessage, msg.Subject)
+		}
 	}
-	if err := nc.Publish(wakes(name), nil); err != nil {
-		return fmt.Errorf("outbox: wake %s: %w", name, err)
+	if strings.ContainsRune(key+id, 0) {
+		return fmt.Errorf("%w: key %.80q or ID %.80q contains a NUL", ErrMessage, key, id)
+	}
+	text := key + id + msg.Subject
+	for name, values := range msg.Header {
+		text += name + strings.Join(values, "")
+	}
+	if !utf8.ValidString(text) {
+		return fmt.Errorf("%w: the key, ID, subject or header of %.80q is not UTF-8; put such bytes into the payload", ErrMessage, msg.Subject)
 	}
 	return nil
 }
 
-func wakes(name string) string { return "outbox." + name + ".wake" }
+// Notify wakes the relay called name. Call it after the commit. If the notification
+// is lost, the relay finds the message at its next poll.
+func Notify(nc *nats.Conn, name string) error {
+	if err := checkID(name); err != nil {
+		return err
+	}
+	if err := nc.Publish(notifySubject(name), nil); err != nil {
+		return fmt.Errorf("outbox: notify %s: %w", name, err)
+	}
+	return nil
+}
+
+func notifySubject(name string) string { return "outbox." + name + ".notify" }

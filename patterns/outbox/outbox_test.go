@@ -18,20 +18,20 @@ import (
 	"github.com/natspatterns/catalog/patterns/outbox"
 )
 
-// What is committed is published, as it was put; what is rolled back is not.
+// A message is published if its transaction commits, and not if it is rolled back.
 func TestRelay(t *testing.T) {
 	each(t, func(t *testing.T, s *natstest.Server, db *sql.DB) {
 		js := s.JetStream("shop")
 		events(t, js)
 		stop := relay(t, db, s.Connect("relay"), outbox.Config{})
 		require.NoError(t, place(t.Context(), db, "ann", "order-1"))
-		require.Error(t, place(t.Context(), db, "ann", "order-1"), "there is one of that name")
+		require.Error(t, place(t.Context(), db, "ann", "order-1"), "the order exists")
 		tx, err := db.Begin()
 		require.NoError(t, err)
 		require.NoError(t, outbox.Put(t.Context(), tx, "", &nats.Msg{Subject: "events.plain", Header: nats.Header{jetstream.MsgIDHeader: {"mine"}}}))
 		require.NoError(t, tx.Commit())
 		time.Sleep(2 * time.Second)
-		require.Len(t, told(t, js), 2)
+		require.Len(t, stored(t, js), 2)
 		stream := must(js.Stream(t.Context(), "EVENTS"))
 		m := must(stream.GetLastMsgForSubject(t.Context(), "events.ann.placed"))
 		require.Equal(t, "order-1", string(m.Data))
@@ -44,8 +44,8 @@ func TestRelay(t *testing.T) {
 	})
 }
 
-// Woken, the relay publishes at once; not woken, when it polls.
-func TestWake(t *testing.T) {
+// After a notification the relay publishes at once; without one, at its next poll.
+func TestNotify(t *testing.T) {
 	each(t, func(t *testing.T, s *natstest.Server, db *sql.DB) {
 		nc := s.Connect("shop")
 		js := must(jetstream.New(nc))
@@ -53,19 +53,19 @@ func TestWake(t *testing.T) {
 		stop := relay(t, db, s.Connect("relay"), outbox.Config{Poll: time.Minute})
 		time.Sleep(time.Second)
 		require.NoError(t, place(t.Context(), db, "ann", "order-1"))
-		require.NoError(t, outbox.Wake(nc, "shop"))
+		require.NoError(t, outbox.Notify(nc, "shop"))
 		time.Sleep(time.Millisecond)
-		require.Equal(t, []string{"order-1"}, told(t, js))
-		require.NoError(t, place(t.Context(), db, "ann", "order-2")) // and dies before it wakes anybody
+		require.Equal(t, []string{"order-1"}, stored(t, js))
+		require.NoError(t, place(t.Context(), db, "ann", "order-2")) // and crashes before it notifies
 		time.Sleep(50 * time.Second)
-		require.Equal(t, []string{"order-1"}, told(t, js))
+		require.Equal(t, []string{"order-1"}, stored(t, js))
 		time.Sleep(10 * time.Second)
-		require.Equal(t, []string{"order-1", "order-2"}, told(t, js))
+		require.Equal(t, []string{"order-1", "order-2"}, stored(t, js))
 		require.NoError(t, stop())
 	})
 }
 
-// Of each key, messages go out in the order in which they were put, a thousand at once.
+// The messages of each key are published in the order of their Put, a thousand at once.
 func TestOrder(t *testing.T) {
 	each(t, func(t *testing.T, s *natstest.Server, db *sql.DB) {
 		js := s.JetStream("shop")
@@ -83,7 +83,7 @@ func TestOrder(t *testing.T) {
 		stop := relay(t, db, s.Connect("relay"), outbox.Config{Batch: 100})
 		time.Sleep(5 * time.Second)
 		got := map[string][]string{}
-		for _, id := range told(t, js) {
+		for _, id := range stored(t, js) {
 			key, _, _ := strings.Cut(id, " ")
 			got[key] = append(got[key], id)
 		}
@@ -93,9 +93,9 @@ func TestOrder(t *testing.T) {
 	})
 }
 
-// What no stream takes holds up its key, is logged, and goes out once one does; other
-// keys do not wait, however many are held up.
-func TestStuck(t *testing.T) {
+// A message without a stream blocks its key, is logged, and is published when there is
+// a stream. Other keys are not blocked, however many messages are.
+func TestBlocked(t *testing.T) {
 	each(t, func(t *testing.T, s *natstest.Server, db *sql.DB) {
 		js := s.JetStream("shop")
 		events(t, js)
@@ -106,32 +106,32 @@ func TestStuck(t *testing.T) {
 			require.NoError(t, outbox.Put(t.Context(), tx, key, &nats.Msg{Subject: subject, Data: []byte(body)}))
 		}
 		for i := range 20 { // more than a batch
-			put("ann", "nowhere.yet", fmt.Sprint("stuck-", i))
+			put("ann", "nowhere.yet", fmt.Sprint("blocked-", i))
 		}
 		put("ann", "events.ann", "behind")
-		put("dora", "nowhere.either", "stuck-20")
+		put("dora", "nowhere.either", "blocked-20")
 		put("dora", "events.dora", "behind, in one batch")
-		put("", "nowhere.at.all", "stuck-21")
+		put("", "nowhere.at.all", "blocked-21")
 		put("", "events.plain", "no key, no order")
 		put("ben", "events.ben", strings.Repeat("x", 2<<20))
 		put("cleo", "events.cleo", "free")
 		require.NoError(t, tx.Commit())
 		stop := relay(t, db, s.Connect("relay"), outbox.Config{Batch: 4, Log: slog.New(slog.NewTextHandler(&log, nil))})
 		time.Sleep(10 * time.Second)
-		require.ElementsMatch(t, []string{"free", "no key, no order"}, told(t, js))
+		require.ElementsMatch(t, []string{"free", "no key, no order"}, stored(t, js))
 		_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "LATER", Subjects: []string{"nowhere.>"}})
 		require.NoError(t, err)
 		time.Sleep(10 * time.Second)
-		require.ElementsMatch(t, []string{"free", "no key, no order", "behind", "behind, in one batch"}, told(t, js))
-		require.Equal(t, 1, left(t, db), "what is too large for any server waits for a person")
+		require.ElementsMatch(t, []string{"free", "no key, no order", "behind", "behind, in one batch"}, stored(t, js))
+		require.Equal(t, 1, left(t, db), "a message that is too large stays")
 		require.NoError(t, stop())
 		require.Contains(t, log.String(), "no response from stream")
 		require.Contains(t, log.String(), "maximum payload exceeded")
 	})
 }
 
-// However much goes out meanwhile, what is held up is tried once at each poll.
-func TestStuckOnce(t *testing.T) {
+// A blocked message is tried once for each poll, however many others are published.
+func TestBlockedOnce(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		db, js := sqlite(t), s.JetStream("shop")
 		events(t, js)
@@ -146,28 +146,28 @@ func TestStuckOnce(t *testing.T) {
 		stop := relay(t, db, s.Connect("relay"), outbox.Config{Batch: 4, Poll: time.Minute, Log: slog.New(slog.NewTextHandler(&log, nil))})
 		time.Sleep(30 * time.Second)
 		require.NoError(t, stop())
-		require.Len(t, told(t, js), 40)
-		require.Equal(t, 1, strings.Count(log.String(), "not published"))
+		require.Len(t, stored(t, js), 40)
+		require.Equal(t, 1, strings.Count(log.String(), "message not published"))
 	})
 }
 
-// With Keep, what was published can be looked at for that long.
-func TestKeep(t *testing.T) {
+// With MaxAge, published rows stay for that long.
+func TestMaxAge(t *testing.T) {
 	each(t, func(t *testing.T, s *natstest.Server, db *sql.DB) {
 		js := s.JetStream("shop")
 		events(t, js)
-		stop := relay(t, db, s.Connect("relay"), outbox.Config{Keep: time.Hour, Poll: 20 * time.Second})
+		stop := relay(t, db, s.Connect("relay"), outbox.Config{MaxAge: time.Hour, Poll: 20 * time.Second})
 		require.NoError(t, place(t.Context(), db, "ann", "order-1"))
 		time.Sleep(50 * time.Minute)
 		require.Equal(t, 1, left(t, db))
-		require.Len(t, told(t, js), 1)
+		require.Len(t, stored(t, js), 1)
 		time.Sleep(11 * time.Minute)
 		require.Zero(t, left(t, db))
 		require.NoError(t, stop())
 	})
 }
 
-// Two relays of one name publish each message once, by its id, and in order.
+// Two relays of one name store each message once, and in order.
 func TestTwoRelays(t *testing.T) {
 	each(t, func(t *testing.T, s *natstest.Server, db *sql.DB) {
 		js := s.JetStream("shop")
@@ -180,14 +180,14 @@ func TestTwoRelays(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 		time.Sleep(5 * time.Second)
-		require.Equal(t, ids(50), told(t, js))
+		require.Equal(t, ids(50), stored(t, js))
 		require.NoError(t, one())
 		require.NoError(t, two())
 	})
 }
 
-// A transaction that began first may commit last. A relay that goes on from the last
-// id it has seen never reads its message; this one does.
+// A transaction that began first may commit last. A relay that continues after the last
+// ID never reads its message; this relay does.
 func TestLateCommit(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		db, ctx := pg(t), t.Context()
@@ -200,13 +200,13 @@ func TestLateCommit(t *testing.T) {
 		var seen, missed int
 		require.NoError(t, db.QueryRow(`SELECT max(id) FROM outbox`).Scan(&seen))
 		stop := relay(t, db, s.Connect("relay"), outbox.Config{})
-		time.Sleep(1500 * time.Millisecond) // between two looks
-		require.Equal(t, []string{"quick"}, told(t, js))
+		time.Sleep(1500 * time.Millisecond) // between two polls
+		require.Equal(t, []string{"quick"}, stored(t, js))
 		require.NoError(t, tx.Commit())
 		require.NoError(t, db.QueryRow(`SELECT count(*) FROM outbox WHERE id < $1`, seen).Scan(&missed))
-		require.Equal(t, 1, missed, "what one that goes on from the last id would miss")
+		require.Equal(t, 1, missed, "a relay that continues after the last ID would miss it")
 		time.Sleep(2 * time.Second)
-		got := told(t, js)
+		got := stored(t, js)
 		slices.Sort(got)
 		require.Equal(t, []string{"early", "quick"}, got)
 		require.NoError(t, stop())

@@ -15,10 +15,10 @@ import (
 	"github.com/natspatterns/catalog/patterns/outbox"
 )
 
-var histories = flag.Uint64("histories", 6, "fault histories to go through")
+var histories = flag.Uint64("histories", 6, "fault histories to run")
 
-// Whatever is cut, killed or restarted: each order is told of once, those of a key in
-// order. The seed of a history that fails is printed; -histories 200 goes through more.
+// With disconnects, crashes and restarts, each order is stored once, and those of a key
+// in order. The seed of a history that fails is printed; -histories 200 runs more.
 func TestSweep(t *testing.T) {
 	for seed := range *histories {
 		natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
@@ -26,10 +26,10 @@ func TestSweep(t *testing.T) {
 			js := s.JetStream("shop")
 			_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "EVENTS", Subjects: []string{"events.>"}})
 			require.NoError(t, err)
-			born, stop := 0, (func() error)(nil)
+			started, stop := 0, (func() error)(nil)
 			spawn := func() (string, *nats.Conn) {
-				born++
-				name := fmt.Sprint("relay-", born)
+				started++
+				name := fmt.Sprint("relay-", started)
 				nc := s.Connect(name)
 				stop = relay(t, db, nc, outbox.Config{Poll: 300 * time.Millisecond, Batch: 8})
 				return name, nc
@@ -45,7 +45,7 @@ func TestSweep(t *testing.T) {
 					s.Link(name).Down()
 					time.Sleep(time.Duration(chance.IntN(3000)) * time.Millisecond)
 					s.Link(name).Up()
-				case 2: // it dies
+				case 2: // it crashes
 					nc.Close()
 					_ = stop()
 					name, nc = spawn()
@@ -56,7 +56,7 @@ func TestSweep(t *testing.T) {
 				}
 			}
 			time.Sleep(30 * time.Second)
-			got, last := told(t, js), map[int]int{}
+			got, last := stored(t, js), map[int]int{}
 			require.Len(t, got, 40, "seed %d", seed)
 			for _, id := range got {
 				var n int

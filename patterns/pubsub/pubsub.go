@@ -14,71 +14,47 @@ import (
 
 var (
 	// ErrID reports a token that cannot be part of a subject.
-	ErrID = errors.New("pubsub: bad id")
-	// ErrConfig reports a Config that makes no sense; the text names the field.
+	ErrID = errors.New("pubsub: bad ID")
+	// ErrConfig reports a bad Config field or handler.
 	ErrConfig = errors.New("pubsub: bad config")
-	// ErrTooLarge reports a message larger than the server takes.
+	// ErrTooLarge reports a message that is larger than the server's max_payload.
 	ErrTooLarge = errors.New("pubsub: message too large")
-	// ErrPayload reports a message whose body does not decode.
+	// ErrPayload reports a body that cannot be encoded or decoded.
 	ErrPayload = errors.New("pubsub: bad payload")
-	// ErrDropped reports that messages were lost because the handler was too slow.
-	ErrDropped = errors.New("pubsub: messages dropped")
-	// ErrPanic reports a handler that panicked.
-	ErrPanic = errors.New("pubsub: handler panicked")
-	// ErrTwice reports that Run was called again.
-	ErrTwice = errors.New("pubsub: Run was called twice; make a new Subscriber")
+	// ErrAlreadyRun reports a second call of Run.
+	ErrAlreadyRun = errors.New("pubsub: Run was already called")
 )
 
-// Config tunes a [Subscriber]. The zero Config is ready to use.
+// Config configures a [Subscriber]. The zero Config is ready to use.
 type Config struct {
-	Pending int           // messages that may wait for the handler, and 64 MiB of them; 65,536, which is also the most
-	Grace   time.Duration // how long Run handles what was received once ctx has ended; 10s if zero
-	Report  func(Failure) // told, on Run's goroutine, what did not work; logged if nil
-	Log     *slog.Logger  // where failures go if nobody takes the report; discarded if nil
+	Prefetch int           // messages that may wait for the handler, in at most 64 MiB; 65,536 if zero, which is also the maximum
+	Grace    time.Duration // time for the messages received before ctx ended; 10s if zero
+	Log      *slog.Logger  // messages that were dropped or whose handler failed; discarded if nil
 }
 
-// maxPending is the capacity that nats.go gives a subscription by default.
-const maxPending = 65_536
+const (
+	maxPrefetch = 65_536 // the capacity that nats.go gives a subscription
 
-// maxSubject bounds a subject and a pattern: a server closes the connection of who
-// sends a longer line than 4,096 bytes.
-const maxSubject = 1024
+	// maxSubject bounds a subject. The server closes a connection that sends a
+	// protocol line of more than 4,096 bytes.
+	maxSubject = 1024
+)
 
 func (c Config) normal() (Config, error) {
-	c.Pending = cmp.Or(c.Pending, maxPending)
-	c.Grace = cmp.Or(c.Grace, 10*time.Second)
-	log := cmp.Or(c.Log, slog.New(slog.DiscardHandler))
-	if c.Report == nil {
-		c.Report = func(f Failure) { log.Warn("message not handled", "subject", f.Subject, "err", f.Err) }
+	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
+	err := errors.Join(setDefault("Prefetch", &c.Prefetch, maxPrefetch, 1), setDefault("Grace", &c.Grace, 10*time.Second, 0))
+	if c.Prefetch > maxPrefetch {
+		err = errors.Join(err, fmt.Errorf("%w: Prefetch is %d; use at most %d", ErrConfig, c.Prefetch, maxPrefetch))
 	}
-	if c.Pending < 1 || c.Pending > maxPending {
-		return c, fmt.Errorf("%w: Pending is %d; it must be from 1 to %d", ErrConfig, c.Pending, maxPending)
-	}
-	if c.Grace < 0 {
-		return c, fmt.Errorf("%w: Grace is %v; it must not be negative", ErrConfig, c.Grace)
-	}
-	return c, nil
+	return c, err
 }
 
-// Failure is a message that was not handled, or a number of them.
-type Failure struct {
-	Subject string // of the message; of the subscription if Err is [ErrDropped]
-	Err     error  // the handler's, or one that is [ErrPayload], [ErrPanic] or [ErrDropped]
-}
-
-// Publish sends v as JSON on subject, such as "orders.order-7.placed". It returns
-// once the message is on its way; nobody tells whether anyone listens. While the
-// connection is down, nats.go keeps up to 8 MiB to send later.
+// Publish publishes v as JSON on subject, such as "orders.order-7.placed". It does
+// not wait for the server, and does not know whether there are subscribers. While
+// the connection is down, nats.go buffers up to 8 MiB and publishes them later.
 func Publish[T any](nc *nats.Conn, subject string, v T) error {
-	if len(subject) > maxSubject {
-		return fmt.Errorf("%w: a subject of %d bytes, at most %d", ErrID, len(subject), maxSubject)
-	}
-	if !plain(subject) {
-		for token := range strings.SplitSeq(subject, ".") {
-			if err := checkID(token); err != nil {
-				return fmt.Errorf("%w in subject %.80q", err, subject)
-			}
-		}
+	if err := checkSubject(subject); err != nil {
+		return err
 	}
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -86,7 +62,7 @@ func Publish[T any](nc *nats.Conn, subject string, v T) error {
 	}
 	err = nc.Publish(subject, data)
 	if errors.Is(err, nats.ErrMaxPayload) {
-		return fmt.Errorf("%w: %d bytes on %s, the server takes %d", ErrTooLarge, len(data), subject, nc.MaxPayload())
+		return fmt.Errorf("%w: %d bytes on %s; the maximum is %d", ErrTooLarge, len(data), subject, nc.MaxPayload())
 	}
 	if err != nil {
 		return fmt.Errorf("pubsub: publish on %s: %w", subject, err)
@@ -94,10 +70,25 @@ func Publish[T any](nc *nats.Conn, subject string, v T) error {
 	return nil
 }
 
-// plain tells at a glance, as every message waits for it, that each token of a
-// subject is an id.
-func plain(subject string) bool {
-	n := 0 // bytes of the token
+// checkSubject refuses a subject with a token that is not an ID. It is called for
+// each message, so it scans a good subject once and without allocation.
+func checkSubject(subject string) error {
+	if len(subject) > maxSubject {
+		return fmt.Errorf("%w: a subject of %d bytes; use at most %d", ErrID, len(subject), maxSubject)
+	}
+	if hasOnlyIDs(subject) {
+		return nil
+	}
+	for token := range strings.SplitSeq(subject, ".") {
+		if err := checkID(token); err != nil {
+			return fmt.Errorf("%w in subject %.80q", err, subject)
+		}
+	}
+	return nil
+}
+
+func hasOnlyIDs(subject string) bool {
+	n := 0 // bytes of the current token
 	for i := range len(subject) {
 		switch c := subject[i]; {
 		case 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || c == '-' || c == '_':

@@ -3,66 +3,14 @@ package pubsub_test
 import (
 	"context"
 	"fmt"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/natspatterns/catalog/internal/natstest"
 	"github.com/natspatterns/catalog/patterns/pubsub"
 )
-
-func TestMain(m *testing.M) { natstest.Main(m) }
-
-type placed struct {
-	Total int `json:"total"`
-}
-
-// listener runs a Subscriber and keeps what it hears.
-type listener struct {
-	mu     sync.Mutex
-	got    []string
-	failed []pubsub.Failure
-	stop   context.CancelFunc
-	done   chan error
-}
-
-func listen(t *testing.T, nc *nats.Conn, pattern string, cfg pubsub.Config, also pubsub.Handler[placed]) *listener {
-	t.Helper()
-	ctx, stop := context.WithCancel(t.Context())
-	l := &listener{stop: stop, done: make(chan error, 1)}
-	cfg.Report = func(f pubsub.Failure) { l.failed = append(l.failed, f) }
-	sub, err := pubsub.NewSubscriber[placed](ctx, nc, pattern, cfg)
-	require.NoError(t, err)
-	go func() {
-		l.done <- sub.Run(ctx, func(ctx context.Context, m pubsub.Message[placed]) error {
-			l.mu.Lock()
-			l.got = append(l.got, fmt.Sprintf("%s %d", m.Subject, m.Body.Total))
-			l.mu.Unlock()
-			if also != nil {
-				return also(ctx, m)
-			}
-			return nil
-		})
-	}()
-	return l
-}
-
-func (l *listener) heard() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.got)
-}
-
-// end stops the Subscriber and returns what it heard.
-func (l *listener) end(t *testing.T) []string {
-	t.Helper()
-	l.stop()
-	require.NoError(t, <-l.done)
-	return l.got
-}
 
 func TestSubscriber(t *testing.T) {
 	for _, tc := range []struct {
@@ -77,14 +25,14 @@ func TestSubscriber(t *testing.T) {
 	} {
 		t.Run(tc.pattern, func(t *testing.T) {
 			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-				l := listen(t, s.Connect("listener"), tc.pattern, pubsub.Config{}, nil)
+				l := subscribe(t, s.Connect("subscriber"), tc.pattern, pubsub.Config{}, nil)
 				nc := s.Connect("publisher")
 				for i, subject := range []string{"orders.order-1.placed", "orders.order-2.placed", "orders.order-1.paid", "invoices.order-1.sent"} {
 					require.NoError(t, pubsub.Publish(nc, subject, placed{i + 1}))
 				}
 				time.Sleep(time.Second)
 				require.Equal(t, tc.want, l.end(t))
-				require.Empty(t, l.failed)
+				require.Empty(t, l.logged)
 			})
 		})
 	}
@@ -92,9 +40,9 @@ func TestSubscriber(t *testing.T) {
 
 func TestEverySubscriber(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-		var all []*listener
+		var all []*subscriber
 		for i := range 5 {
-			all = append(all, listen(t, s.Connect(fmt.Sprint(i)), "orders.>", pubsub.Config{}, nil))
+			all = append(all, subscribe(t, s.Connect(fmt.Sprint(i)), "orders.>", pubsub.Config{}, nil))
 		}
 		nc := s.Connect("publisher")
 		for i := range 100 {
@@ -107,10 +55,10 @@ func TestEverySubscriber(t *testing.T) {
 	})
 }
 
-// One publisher's messages keep their order, through subjects of its choice.
+// The messages of one publisher keep their order across subjects.
 func TestOrder(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-		l := listen(t, s.Connect("listener"), "orders.>", pubsub.Config{}, func(context.Context, pubsub.Message[placed]) error {
+		l := subscribe(t, s.Connect("subscriber"), "orders.>", pubsub.Config{}, func(context.Context, pubsub.Message[placed]) error {
 			time.Sleep(time.Millisecond)
 			return nil
 		})
@@ -126,27 +74,27 @@ func TestOrder(t *testing.T) {
 	})
 }
 
-// With nobody there, a message is gone, and nobody says so.
-func TestNobodyThere(t *testing.T) {
+// Without a subscriber, a message is lost, and the publisher is not notified.
+func TestNoSubscriber(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		nc := s.Connect("publisher")
 		require.NoError(t, pubsub.Publish(nc, "orders.order-1.placed", placed{1}))
 		require.NoError(t, nc.Flush())
-		l := listen(t, s.Connect("late"), "orders.>", pubsub.Config{}, nil)
+		l := subscribe(t, s.Connect("late"), "orders.>", pubsub.Config{}, nil)
 		require.NoError(t, pubsub.Publish(nc, "orders.order-2.placed", placed{2}))
 		time.Sleep(time.Second)
 		require.Equal(t, []string{"orders.order-2.placed 2"}, l.end(t))
 	})
 }
 
-// What is published while a subscriber is cut off is lost to it; what a publisher
-// publishes while it is itself cut off is sent later.
-func TestCutOff(t *testing.T) {
+// A subscriber loses what is published while it is disconnected. What a publisher
+// publishes while it is disconnected itself is sent later.
+func TestDisconnected(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-		l := listen(t, s.Connect("listener"), "orders.>", pubsub.Config{}, nil)
+		l := subscribe(t, s.Connect("subscriber"), "orders.>", pubsub.Config{}, nil)
 		nc := s.Connect("publisher")
 		for i, step := range []func(){
-			func() {}, s.Link("listener").Down, s.Link("listener").Up, s.Link("publisher").Down, s.Link("publisher").Up,
+			func() {}, s.Link("subscriber").Down, s.Link("subscriber").Up, s.Link("publisher").Down, s.Link("publisher").Up,
 		} {
 			step()
 			time.Sleep(time.Second)
@@ -163,7 +111,7 @@ func TestCutOff(t *testing.T) {
 
 func TestSlowSubscriber(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-		l := listen(t, s.Connect("listener"), "orders.>", pubsub.Config{Pending: 100}, func(context.Context, pubsub.Message[placed]) error {
+		l := subscribe(t, s.Connect("subscriber"), "orders.>", pubsub.Config{Prefetch: 100}, func(context.Context, pubsub.Message[placed]) error {
 			time.Sleep(10 * time.Millisecond)
 			return nil
 		})
@@ -173,15 +121,13 @@ func TestSlowSubscriber(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		got, lost := l.end(t), 0
-		for _, f := range l.failed {
-			require.ErrorIs(t, f.Err, pubsub.ErrDropped)
-			var n int
-			_, err := fmt.Sscanf(f.Err.Error(), "pubsub: messages dropped: %d,", &n)
-			require.NoError(t, err)
-			lost += n
+		for _, r := range l.logged {
+			require.Equal(t, "pubsub: messages dropped; the handler is too slow", r.Message)
+			require.EqualValues(t, 100, attr(r, "prefetch"))
+			lost += int(attr(r, "messages").(int64))
 		}
-		require.Equal(t, 1000, len(got)+lost, "each message is handled or told of")
+		require.Equal(t, 1000, len(got)+lost, "each message is handled or counted")
 		require.Greater(t, lost, 800)
-		require.Equal(t, "orders.order-1.changed 0", got[0], "the newest are lost, not the oldest")
+		require.Equal(t, "orders.order-1.changed 0", got[0], "the newest are dropped, not the oldest")
 	})
 }

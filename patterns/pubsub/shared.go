@@ -3,7 +3,13 @@
 package pubsub
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/nats-io/nats.go"
 )
 
 // checkID refuses an ID that cannot be one token of a subject.
@@ -16,4 +22,47 @@ func checkID(id string) error {
 		return fmt.Errorf("%w: %.80q; use 1 to 64 of A-Z a-z 0-9 _ -", ErrID, id)
 	}
 	return nil
+}
+
+// setDefault sets a Config field that is zero, and refuses a value below least.
+func setDefault[T ~int | ~int64](field string, v *T, value, least T) error {
+	if *v == 0 {
+		*v = value
+	}
+	if *v < least {
+		return fmt.Errorf("%w: %s is %v; use at least %v", ErrConfig, field, *v, least)
+	}
+	return nil
+}
+
+// callHandler calls handle with msg. A panic is logged with its stack and returned
+// as an error: it fails this message only.
+func callHandler[M any](ctx context.Context, log *slog.Logger, subject string, handle func(context.Context, M) error, msg M) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			log.Error("pubsub: the handler panicked", "subject", subject, "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return handle(ctx, msg)
+}
+
+// withGrace returns a context for handlers: it ends grace after ctx, or with stop.
+func withGrace(ctx context.Context, grace time.Duration) (work context.Context, stop func()) {
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	unhook := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
+	return work, func() { unhook(); cancel() }
+}
+
+// drainSubscription unsubscribes after the messages that were sent to sub until now.
+func drainSubscription(nc *nats.Conn, sub *nats.Subscription) {
+	if nc.IsConnected() {
+		_ = sub.Drain() // fails only if the connection is closed
+		return
+	}
+	// Without a connection no more messages arrive, and Drain would wait for one.
+	for n, _, err := sub.Pending(); n > 0 && err == nil; n, _, err = sub.Pending() {
+		time.Sleep(20 * time.Millisecond)
+	}
+	_ = sub.Unsubscribe() // fails only if the connection is closed
 }

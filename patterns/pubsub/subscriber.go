@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -13,38 +12,51 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Message is what a subscriber gets.
+// Message is a message as a [Handler] receives it.
 type Message[T any] struct {
 	Subject string
 	Header  nats.Header
 	Body    T
 }
 
-// Handler handles one message. An error, or a panic, is reported and changes
-// nothing else: the message is gone either way.
-type Handler[T any] func(ctx context.Context, m Message[T]) error
+// Handler handles one message. An error or a panic is logged; the message is not
+// delivered again.
+type Handler[T any] func(ctx context.Context, msg Message[T]) error
 
-// Subscriber hears the messages of a part of the subject tree.
+// Subscriber receives the messages of one subject, or of a subtree of subjects.
 type Subscriber[T any] struct {
 	cfg     Config
 	nc      *nats.Conn
 	sub     *nats.Subscription
 	ran     atomic.Bool
-	hear    func(*nats.Msg) // set before begun is closed
-	begun   chan struct{}
-	ended   chan struct{} // no more messages come
-	dropped int           // told so far
+	receive func(*nats.Msg) // set before started is closed
+	started chan struct{}
+	closed  chan struct{} // the last message was received
+	dropped int           // logged so far
 }
 
 // NewSubscriber subscribes to pattern, such as "orders.*.placed" or "orders.>".
-// Once it returns, no message is missed. The context bounds this call only.
+// When it returns, the server has registered the subscription. The context bounds
+// this call only.
 func NewSubscriber[T any](ctx context.Context, nc *nats.Conn, pattern string, cfg Config) (*Subscriber[T], error) {
 	cfg, err := cfg.normal()
 	if err != nil {
 		return nil, err
 	}
+	if err := checkPattern(pattern); err != nil {
+		return nil, err
+	}
+	s := &Subscriber[T]{cfg: cfg, nc: nc, started: make(chan struct{}), closed: make(chan struct{})}
+	if err := s.subscribe(ctx, pattern); err != nil {
+		s.discard()
+		return nil, fmt.Errorf("pubsub: subscribe to %s: %w", pattern, err)
+	}
+	return s, nil
+}
+
+func checkPattern(pattern string) error {
 	if len(pattern) > maxSubject {
-		return nil, fmt.Errorf("%w: a pattern of %d bytes, at most %d", ErrID, len(pattern), maxSubject)
+		return fmt.Errorf("%w: a pattern of %d bytes; use at most %d", ErrID, len(pattern), maxSubject)
 	}
 	tokens := strings.Split(pattern, ".")
 	for i, token := range tokens {
@@ -52,120 +64,99 @@ func NewSubscriber[T any](ctx context.Context, nc *nats.Conn, pattern string, cf
 			continue
 		}
 		if err := checkID(token); err != nil {
-			return nil, fmt.Errorf("%w in pattern %.80q, where * stands for a token and a last > for the rest", err, pattern)
+			return fmt.Errorf("%w in pattern %.80q; * matches one token, and > at the end matches the rest", err, pattern)
 		}
 	}
+	return nil
+}
+
+func (s *Subscriber[T]) subscribe(ctx context.Context, pattern string) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	s := &Subscriber[T]{cfg: cfg, nc: nc, begun: make(chan struct{}), ended: make(chan struct{})}
-	open := false
-	s.sub, err = nc.Subscribe(pattern, func(msg *nats.Msg) {
-		if !open { // a closed channel costs more than a local variable
-			<-s.begun
-			open = true
+	started := false
+	s.sub, err = s.nc.Subscribe(pattern, func(msg *nats.Msg) {
+		if !started { // a local variable is faster than a closed channel
+			<-s.started
+			started = true
 		}
-		s.hear(msg)
+		s.receive(msg)
 	})
-	if err == nil {
-		s.sub.SetClosedHandler(func(string) { close(s.ended) })
-		err = s.sub.SetPendingLimits(cfg.Pending+1, nats.DefaultSubPendingBytesLimit) // the one being handled counts too
-	}
-	if err == nil {
-		err = errors.Join(nc.FlushWithContext(ctx), ctx.Err()) // a flush may win a race against an ended ctx
-	}
 	if err != nil {
-		s.refuse()
-		return nil, fmt.Errorf("pubsub: subscribe to %s: %w", pattern, err)
+		return err
 	}
-	return s, nil
+	s.sub.SetClosedHandler(func(string) { close(s.closed) })
+	if err := s.sub.SetPendingLimits(s.cfg.Prefetch+1, nats.DefaultSubPendingBytesLimit); err != nil { // +1: the message in the handler counts
+		return err
+	}
+	return errors.Join(s.nc.FlushWithContext(ctx), ctx.Err()) // the flush can win a race against an ended ctx
 }
 
-// refuse ends a subscription that nobody will run.
-func (s *Subscriber[T]) refuse() {
-	_ = s.sub.Unsubscribe() // fails only when the connection is gone
-	s.hear = func(*nats.Msg) {}
-	close(s.begun)
+// discard ends the subscription of a Subscriber that does not run.
+func (s *Subscriber[T]) discard() {
+	_ = s.sub.Unsubscribe() // fails only if the connection is closed
+	s.receive = func(*nats.Msg) {}
+	close(s.started)
 }
 
-// Run has handle called, one message after the other, until ctx ends, then for
-// those received until then, and returns nil; before that, it returns only if it
-// can no longer listen. It may be called once.
+// Run calls handle for each message, one at a time, until ctx ends. Then it handles
+// the messages received before, for at most Grace, and returns nil. It returns an
+// error only if the connection is closed. Run may be called once.
 func (s *Subscriber[T]) Run(ctx context.Context, handle Handler[T]) error {
 	if s.ran.Swap(true) {
-		return ErrTwice
+		return ErrAlreadyRun
 	}
 	if handle == nil {
-		s.refuse()
-		return fmt.Errorf("%w: Run needs a handler", ErrConfig)
+		s.discard()
+		return fmt.Errorf("%w: the handler is nil", ErrConfig)
 	}
-	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	slow, left := s.sub.StatusChanged(nats.SubscriptionSlowConsumer), 0
-	s.hear = func(msg *nats.Msg) {
-		if len(slow) > 0 { // cheaper than a select, for every message
+	work, stop := withGrace(ctx, s.cfg.Grace)
+	defer stop()
+	slow, unhandled := s.sub.StatusChanged(nats.SubscriptionSlowConsumer), 0
+	s.receive = func(msg *nats.Msg) {
+		if len(slow) > 0 { // faster than a select for each message
 			<-slow
-			s.tellDropped()
+			s.logDropped()
 		}
 		if work.Err() != nil {
-			left++
+			unhandled++
 			return
 		}
 		s.handle(work, msg, handle)
 	}
-	close(s.begun)
+	close(s.started)
 	select {
-	case <-s.ended:
-		return fmt.Errorf("pubsub: listen to %s: %w", s.sub.Subject, nats.ErrConnectionClosed)
+	case <-s.closed:
+		return fmt.Errorf("pubsub: subscription to %s: %w", s.sub.Subject, nats.ErrConnectionClosed)
 	case <-ctx.Done():
 	}
-	grace := time.AfterFunc(s.cfg.Grace, cancel)
-	defer grace.Stop()
-	s.leave()
-	<-s.ended
-	if left > 0 {
-		s.cfg.Report(Failure{s.sub.Subject, fmt.Errorf("%w: %d left unhandled after Grace (%v)", ErrDropped, left, s.cfg.Grace)})
+	drainSubscription(s.nc, s.sub)
+	<-s.closed
+	if unhandled > 0 {
+		s.cfg.Log.Warn("pubsub: messages not handled within Grace", "subject", s.sub.Subject, "messages", unhandled, "grace", s.cfg.Grace)
 	}
-	s.tellDropped()
+	s.logDropped()
 	return nil
 }
 
-// leave has what was sent to this subscriber until now handled, and hears no more.
-func (s *Subscriber[T]) leave() {
-	if s.nc.IsConnected() {
-		_ = s.sub.Drain() // fails only when the connection is gone
+// logDropped logs how many messages nats.go has dropped since the last call.
+func (s *Subscriber[T]) logDropped() {
+	total, err := s.sub.Dropped()
+	if err != nil || total == s.dropped {
 		return
 	}
-	// A drain would wait for the server, which sends nothing now.
-	for n, _, err := s.sub.Pending(); n > 0 && err == nil; n, _, err = s.sub.Pending() {
-		time.Sleep(20 * time.Millisecond)
-	}
-	_ = s.sub.Unsubscribe()
-}
-
-// tellDropped reports what was dropped since it last did.
-func (s *Subscriber[T]) tellDropped() {
-	all, err := s.sub.Dropped()
-	if err != nil || all == s.dropped {
-		return
-	}
-	s.cfg.Report(Failure{s.sub.Subject, fmt.Errorf("%w: %d, as the handler was more than %d messages or 64 MiB behind", ErrDropped, all-s.dropped, s.cfg.Pending)})
-	s.dropped = all
+	s.cfg.Log.Warn("pubsub: messages dropped; the handler is too slow", "subject", s.sub.Subject, "messages", total-s.dropped, "prefetch", s.cfg.Prefetch)
+	s.dropped = total
 }
 
 func (s *Subscriber[T]) handle(ctx context.Context, msg *nats.Msg, handle Handler[T]) {
-	defer func() {
-		if v := recover(); v != nil {
-			s.cfg.Report(Failure{msg.Subject, fmt.Errorf("%w: %v\n%s", ErrPanic, v, debug.Stack())})
-		}
-	}()
-	var body T
-	err := json.Unmarshal(msg.Data, &body)
+	m := Message[T]{Subject: msg.Subject, Header: msg.Header}
+	err := json.Unmarshal(msg.Data, &m.Body)
 	if err != nil {
-		err = fmt.Errorf("%w: %d bytes into %T: %w", ErrPayload, len(msg.Data), body, err)
+		err = fmt.Errorf("%w: %d bytes into %T: %w", ErrPayload, len(msg.Data), m.Body, err)
 	} else {
-		err = handle(ctx, Message[T]{msg.Subject, msg.Header, body})
+		err = callHandler(ctx, s.cfg.Log, msg.Subject, handle, m)
 	}
 	if err != nil {
-		s.cfg.Report(Failure{msg.Subject, err})
+		s.cfg.Log.Warn("pubsub: message not handled", "subject", msg.Subject, "err", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,11 +18,11 @@ import (
 
 func TestHandlerFails(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-		boom := fmt.Errorf("no such order")
-		l := listen(t, s.Connect("listener"), "orders.>", pubsub.Config{}, func(_ context.Context, m pubsub.Message[placed]) error {
+		bad := fmt.Errorf("no such order")
+		l := subscribe(t, s.Connect("subscriber"), "orders.>", pubsub.Config{}, func(_ context.Context, m pubsub.Message[placed]) error {
 			switch m.Body.Total {
 			case 1:
-				return boom
+				return bad
 			case 2:
 				panic("out of range")
 			}
@@ -35,23 +36,23 @@ func TestHandlerFails(t *testing.T) {
 		require.NoError(t, pubsub.Publish(nc, "orders.order-5.changed", map[string]any{"total": 5, "new_field": true}))
 		time.Sleep(time.Second)
 		got := l.end(t)
-		require.Equal(t, "orders.order-5.changed 5", got[len(got)-1], "a field that this version does not know is no fault")
-		require.Len(t, l.failed, 4)
-		require.ErrorIs(t, l.failed[0].Err, boom)
-		require.ErrorIs(t, l.failed[1].Err, pubsub.ErrPanic)
-		require.ErrorContains(t, l.failed[1].Err, "out of range")
-		require.ErrorIs(t, l.failed[2].Err, pubsub.ErrPayload)
-		require.ErrorIs(t, l.failed[3].Err, pubsub.ErrPayload)
-		for i, f := range l.failed {
-			require.Equal(t, fmt.Sprintf("orders.order-%d.changed", i+1), f.Subject)
+		require.Equal(t, "orders.order-5.changed 5", got[len(got)-1], "an unknown field is not an error")
+		require.Len(t, l.logged, 5)
+		require.Equal(t, "pubsub: the handler panicked", l.logged[1].Message)
+		require.Contains(t, attr(l.logged[1], "stack"), "limits_test.go")
+		failed := slices.Delete(l.logged, 1, 2)
+		for i, want := range []string{"no such order", "panic: out of range", "pubsub: bad payload", "pubsub: bad payload"} {
+			require.Equal(t, "pubsub: message not handled", failed[i].Message)
+			require.Equal(t, fmt.Sprintf("orders.order-%d.changed", i+1), attr(failed[i], "subject"))
+			require.ErrorContains(t, attr(failed[i], "err").(error), want)
 		}
 	})
 }
 
-// What had been received when Run is told to stop is handled, in order.
+// Run handles what it had received when ctx ended, in order.
 func TestStop(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-		l := listen(t, s.Connect("listener"), "orders.>", pubsub.Config{Grace: time.Minute}, func(ctx context.Context, _ pubsub.Message[placed]) error {
+		l := subscribe(t, s.Connect("subscriber"), "orders.>", pubsub.Config{Grace: time.Minute}, func(ctx context.Context, _ pubsub.Message[placed]) error {
 			time.Sleep(100 * time.Millisecond)
 			return ctx.Err()
 		})
@@ -63,13 +64,13 @@ func TestStop(t *testing.T) {
 		start := time.Now()
 		require.Len(t, l.end(t), 50)
 		require.InDelta(t, 5, time.Since(start).Seconds(), 0.2, "the handler took 100 ms for each")
-		require.Empty(t, l.failed)
+		require.Empty(t, l.logged)
 	})
 }
 
-func TestStopGrace(t *testing.T) {
+func TestGrace(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-		l := listen(t, s.Connect("listener"), "orders.>", pubsub.Config{Grace: 3 * time.Second}, func(ctx context.Context, _ pubsub.Message[placed]) error {
+		l := subscribe(t, s.Connect("subscriber"), "orders.>", pubsub.Config{Grace: 3 * time.Second}, func(ctx context.Context, _ pubsub.Message[placed]) error {
 			<-ctx.Done()
 			return ctx.Err()
 		})
@@ -81,10 +82,10 @@ func TestStopGrace(t *testing.T) {
 		start := time.Now()
 		require.Len(t, l.end(t), 1)
 		require.InDelta(t, 3, time.Since(start).Seconds(), 0.2)
-		require.Len(t, l.failed, 2)
-		require.ErrorIs(t, l.failed[0].Err, context.Canceled)
-		require.ErrorIs(t, l.failed[1].Err, pubsub.ErrDropped)
-		require.ErrorContains(t, l.failed[1].Err, "4 left")
+		require.Len(t, l.logged, 2)
+		require.ErrorIs(t, attr(l.logged[0], "err").(error), context.Canceled)
+		require.Equal(t, "pubsub: messages not handled within Grace", l.logged[1].Message)
+		require.EqualValues(t, 4, attr(l.logged[1], "messages"))
 	})
 }
 
@@ -105,7 +106,7 @@ func TestErrors(t *testing.T) {
 	require.ErrorIs(t, pubsub.Publish(nc, "orders", func() {}), pubsub.ErrPayload)
 	var unsupported *json.UnsupportedTypeError
 	require.ErrorAs(t, pubsub.Publish(nc, "orders", func() {}), &unsupported)
-	for field, cfg := range map[string]pubsub.Config{"Pending": {Pending: -1}, "Grace": {Grace: -1}} {
+	for field, cfg := range map[string]pubsub.Config{"Prefetch is -1": {Prefetch: -1}, "at most 65536": {Prefetch: 65_537}, "Grace": {Grace: -1}} {
 		_, err := pubsub.NewSubscriber[int](ctx, nc, "a", cfg)
 		require.ErrorIs(t, err, pubsub.ErrConfig)
 		require.ErrorContains(t, err, field)
@@ -118,7 +119,7 @@ func TestErrors(t *testing.T) {
 	sub, err := pubsub.NewSubscriber[int](ctx, nc, "a", pubsub.Config{})
 	require.NoError(t, err)
 	require.NoError(t, sub.Run(ended, handle))
-	require.ErrorIs(t, sub.Run(ctx, handle), pubsub.ErrTwice)
+	require.ErrorIs(t, sub.Run(ctx, handle), pubsub.ErrAlreadyRun)
 	sub, err = pubsub.NewSubscriber[int](ctx, nc, "a", pubsub.Config{})
 	require.NoError(t, err)
 	require.ErrorIs(t, sub.Run(ctx, nil), pubsub.ErrConfig)
@@ -131,7 +132,7 @@ func TestErrors(t *testing.T) {
 	require.ErrorIs(t, pubsub.Publish(nc, "orders", 1), nats.ErrConnectionClosed)
 }
 
-// Tokens that are fine one by one make no subject that a server would take.
+// Good tokens can form a subject that is too long for the server.
 func TestLongSubject(t *testing.T) {
 	nc := natstest.Start(t).Connect("t")
 	long := strings.TrimSuffix(strings.Repeat(strings.Repeat("x", 63)+".", 80), ".")
@@ -141,11 +142,11 @@ func TestLongSubject(t *testing.T) {
 	require.NoError(t, nc.Flush())
 }
 
-// Told to stop while it is cut off, it handles what it has, and does not wait for the
-// server.
-func TestStopCutOff(t *testing.T) {
+// A Run that ends while disconnected handles what it has received, and does not wait
+// for the server.
+func TestStopDisconnected(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-		l := listen(t, s.Connect("listener"), "orders.>", pubsub.Config{Grace: time.Minute}, func(context.Context, pubsub.Message[placed]) error {
+		l := subscribe(t, s.Connect("subscriber"), "orders.>", pubsub.Config{Grace: time.Minute}, func(context.Context, pubsub.Message[placed]) error {
 			time.Sleep(100 * time.Millisecond)
 			return nil
 		})
@@ -155,7 +156,7 @@ func TestStopCutOff(t *testing.T) {
 		}
 		require.NoError(t, nc.Flush())
 		time.Sleep(time.Millisecond)
-		s.Link("listener").Down()
+		s.Link("subscriber").Down()
 		time.Sleep(10 * time.Millisecond)
 		start := time.Now()
 		require.Len(t, l.end(t), 5)
@@ -163,7 +164,7 @@ func TestStopCutOff(t *testing.T) {
 	})
 }
 
-// What a token may have in it is the same for who publishes and who subscribes.
+// Publish and NewSubscriber accept the same tokens.
 func TestTokens(t *testing.T) {
 	nc := natstest.Start(t).Connect("t")
 	for c := range 256 {
@@ -171,7 +172,7 @@ func TestTokens(t *testing.T) {
 		sub, err := pubsub.NewSubscriber[int](t.Context(), nc, subject, pubsub.Config{})
 		require.Equal(t, err == nil, pubsub.Publish(nc, subject, 1) == nil, "%q", c)
 		if err == nil {
-			require.ErrorIs(t, sub.Run(t.Context(), nil), pubsub.ErrConfig) // lets go of it
+			require.ErrorIs(t, sub.Run(t.Context(), nil), pubsub.ErrConfig) // unsubscribes
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/outbox"
 )
 
-// meanwhile does something each time a message is published on a subject.
+// meanwhile calls do each time that a message is published on the subject.
 type meanwhile struct {
 	jetstream.JetStream
 	subject string
@@ -29,9 +29,9 @@ func (m meanwhile) PublishMsgAsync(msg *nats.Msg, opts ...jetstream.PublishOpt) 
 	return m.JetStream.PublishMsgAsync(msg, opts...)
 }
 
-// While the relay looks past a key that is held up, what is committed late is not
-// overtaken by what its key is put after that.
-func TestLateCommitInPass(t *testing.T) {
+// While the relay reads past a blocked key, a message that commits late is not overtaken
+// by a later one of its key.
+func TestLateCommitInBatch(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		db, ctx, nc := pg(t), t.Context(), s.Connect("relay")
 		js := must(jetstream.New(nc))
@@ -45,7 +45,7 @@ func TestLateCommitInPass(t *testing.T) {
 			require.NoError(t, outbox.Put(ctx, tx, key, &nats.Msg{Subject: subject, Data: []byte(body)}))
 			require.NoError(t, tx.Commit())
 		}
-		put("ben", "nowhere", "stuck")
+		put("ben", "nowhere", "blocked")
 		m := meanwhile{js, "nowhere", nil}
 		m.do = func() {
 			if tx != nil {
@@ -57,12 +57,12 @@ func TestLateCommitInPass(t *testing.T) {
 		stop := start(t, db, nc, &m, outbox.Config{Batch: 1})
 		time.Sleep(10 * time.Second)
 		require.NoError(t, stop())
-		require.Equal(t, []string{"first", "second"}, told(t, js))
+		require.Equal(t, []string{"first", "second"}, stored(t, js))
 	})
 }
 
-// However slow the way to the stream, what has been answered is noted, and not
-// published again, let alone stored again.
+// On a slow connection too, a message that was acknowledged is marked, and is neither
+// published nor stored again.
 func TestSlow(t *testing.T) {
 	each(t, func(t *testing.T, s *natstest.Server, db *sql.DB) {
 		js, nc := s.JetStream("shop"), s.Connect("relay")
@@ -72,17 +72,17 @@ func TestSlow(t *testing.T) {
 			require.NoError(t, place(t.Context(), db, "ann", id))
 		}
 		s.Link("relay").Delay(100 * time.Millisecond)
-		stop := start(t, db, nc, must(jetstream.New(nc, jetstream.WithPublishAsyncTimeout(5*time.Second))), outbox.Config{Window: 4 * time.Second})
+		stop := start(t, db, nc, must(jetstream.New(nc, jetstream.WithPublishAsyncTimeout(5*time.Second))), outbox.Config{Duplicates: 4 * time.Second})
 		time.Sleep(time.Minute)
 		require.NoError(t, stop())
-		require.Equal(t, ids(50), told(t, js))
+		require.Equal(t, ids(50), stored(t, js))
 		require.Zero(t, left(t, db))
 	})
 }
 
-// A relay that was cut off, and comes back when the stream has forgotten, does not
-// send what another has published meanwhile.
-func TestCutOff(t *testing.T) {
+// A relay that reconnects after the duplicate window does not publish what another
+// relay has published meanwhile.
+func TestDisconnected(t *testing.T) {
 	each(t, func(t *testing.T, s *natstest.Server, db *sql.DB) {
 		js := s.JetStream("shop")
 		events(t, js)
@@ -99,12 +99,12 @@ func TestCutOff(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		require.NoError(t, one())
 		require.NoError(t, two())
-		require.Equal(t, ids(3), told(t, js))
+		require.Equal(t, ids(3), stored(t, js))
 	})
 }
 
-// A row that someone has spoilt holds up its key, and no other.
-func TestSpoilt(t *testing.T) {
+// A row that was corrupted blocks its key, and no other.
+func TestCorruptRow(t *testing.T) {
 	each(t, func(t *testing.T, s *natstest.Server, db *sql.DB) {
 		js := s.JetStream("shop")
 		events(t, js)
@@ -116,6 +116,6 @@ func TestSpoilt(t *testing.T) {
 		stop := relay(t, db, s.Connect("relay"), outbox.Config{Log: slog.New(slog.DiscardHandler)})
 		time.Sleep(10 * time.Second)
 		require.NoError(t, stop())
-		require.Equal(t, []string{"order-2"}, told(t, js))
+		require.Equal(t, []string{"order-2"}, stored(t, js))
 	})
 }

@@ -14,13 +14,13 @@ import (
 	"github.com/natspatterns/catalog/patterns/pubsub"
 )
 
-// conform is what holds on any server, on the real clock: connect gives a new
-// connection to one.
+// conform checks what holds on any server, on the real clock. connect returns a new
+// connection to it.
 func conform(t *testing.T, connect func(name string) *nats.Conn) {
 	for pattern, want := range map[string]int{"conform.*.placed": 100, "conform.order-1.*": 20, "conform.>": 100, "elsewhere.>": 0} {
 		t.Run(pattern, func(t *testing.T) {
-			l := listen(t, connect("listener"), pattern, pubsub.Config{}, nil)
-			end := listen(t, connect("end"), "end", pubsub.Config{}, nil)
+			l := subscribe(t, connect("subscriber"), pattern, pubsub.Config{}, nil)
+			end := subscribe(t, connect("end"), "end", pubsub.Config{}, nil)
 			nc := connect("publisher")
 			natstest.Eventually(t, 10*time.Second, func(context.Context) error { // interest has to cross a cluster
 				if err := pubsub.Publish(nc, "end", placed{}); err != nil {
@@ -29,8 +29,8 @@ func conform(t *testing.T, connect func(name string) *nats.Conn) {
 				if err := nc.FlushTimeout(time.Second); err != nil {
 					return err
 				}
-				if n := end.heard(); n == 0 {
-					return errors.New("the publisher is not heard yet")
+				if n := end.count(); n == 0 {
+					return errors.New("the interest has not arrived yet")
 				}
 				return nil
 			})
@@ -42,8 +42,8 @@ func conform(t *testing.T, connect func(name string) *nats.Conn) {
 			}
 			require.NoError(t, nc.FlushTimeout(5*time.Second))
 			natstest.Eventually(t, 10*time.Second, func(context.Context) error {
-				if n := l.heard(); n < want {
-					return fmt.Errorf("heard %d of %d", n, want)
+				if n := l.count(); n < want {
+					return fmt.Errorf("received %d of %d", n, want)
 				}
 				return nil
 			})
@@ -57,7 +57,7 @@ func conform(t *testing.T, connect func(name string) *nats.Conn) {
 	}
 }
 
-func TestConform(t *testing.T) {
+func TestConformance(t *testing.T) {
 	s := natstest.Listen(t)
 	conform(t, func(name string) *nats.Conn { return s.Connect(name) })
 }

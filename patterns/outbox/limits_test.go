@@ -30,7 +30,7 @@ func TestBadInput(t *testing.T) {
 		require.ErrorIs(t, outbox.Put(ctx, tx, "ann", nil), outbox.ErrMessage)
 		require.ErrorIs(t, outbox.Put(ctx, tx, "a\x00", nats.NewMsg("a")), outbox.ErrMessage)
 		for _, m := range []*nats.Msg{nats.NewMsg("a\xff"), {Subject: "a", Header: nats.Header{"Place": {"Malm\xf6"}}}, {Subject: "a", Header: nats.Header{"\xff": {"x"}}}} {
-			require.ErrorIs(t, outbox.Put(ctx, tx, "ann", m), outbox.ErrMessage, "it would not be published as put")
+			require.ErrorIs(t, outbox.Put(ctx, tx, "ann", m), outbox.ErrMessage, "it would not be published as it is")
 		}
 		_, err = outbox.Take(ctx, tx, "reader", "")
 		require.ErrorIs(t, err, outbox.ErrMessage)
@@ -38,8 +38,8 @@ func TestBadInput(t *testing.T) {
 		require.ErrorIs(t, err, outbox.ErrID)
 		require.NoError(t, tx.Rollback())
 		require.ErrorIs(t, outbox.Put(ctx, tx, "ann", nats.NewMsg("a")), sql.ErrTxDone)
-		require.ErrorIs(t, outbox.Wake(nc, "a.b"), outbox.ErrID)
-		for field, cfg := range map[string]outbox.Config{"Poll": {Poll: -1}, "Batch": {Batch: -1}, "Keep": {Keep: -1}, "Window": {Window: time.Millisecond}} {
+		require.ErrorIs(t, outbox.Notify(nc, "a.b"), outbox.ErrID)
+		for field, cfg := range map[string]outbox.Config{"Poll": {Poll: -1}, "Batch": {Batch: -1}, "MaxAge": {MaxAge: -1}, "Duplicates": {Duplicates: time.Millisecond}} {
 			_, err := outbox.NewRelay(ctx, db, nc, js, "shop", cfg)
 			require.ErrorIs(t, err, outbox.ErrConfig)
 			require.ErrorContains(t, err, field)
@@ -51,17 +51,17 @@ func TestBadInput(t *testing.T) {
 		ended, cancel := context.WithCancel(ctx)
 		cancel()
 		require.NoError(t, r.Run(ended))
-		require.ErrorIs(t, r.Run(ctx), outbox.ErrTwice)
+		require.ErrorIs(t, r.Run(ctx), outbox.ErrAlreadyRun)
 		_, err = outbox.NewRelay(ended, db, nc, js, "shop", outbox.Config{})
 		require.ErrorIs(t, err, context.Canceled)
 		r, err = outbox.NewRelay(ctx, db, nc, js, "shop", outbox.Config{Log: slog.New(slog.DiscardHandler)})
 		require.NoError(t, err)
 		nc.Close()
 		require.ErrorIs(t, r.Run(ctx), nats.ErrConnectionClosed)
-		require.ErrorIs(t, outbox.Wake(nc, "shop"), nats.ErrConnectionClosed)
+		require.ErrorIs(t, outbox.Notify(nc, "shop"), nats.ErrConnectionClosed)
 		_, err = db.Exec(`DROP TABLE outbox`)
 		require.NoError(t, err)
 		_, err = outbox.NewRelay(ctx, db, s.Connect("other"), js, "shop", outbox.Config{})
-		require.ErrorContains(t, err, "no outbox there")
+		require.ErrorContains(t, err, "the table outbox is missing")
 	})
 }

@@ -13,25 +13,25 @@ import (
 	"github.com/natspatterns/catalog/patterns/outbox"
 )
 
-// writer places an order and tells of it, or dies between the two when step says so.
-type writer func(ctx context.Context, db *sql.DB, js jetstream.JetStream, id string, die bool) error
+// writer stores an order and publishes its event, or crashes between the two.
+type writer func(ctx context.Context, db *sql.DB, js jetstream.JetStream, id string, crash bool) error
 
 var writers = map[string]writer{
-	"outbox": func(ctx context.Context, db *sql.DB, _ jetstream.JetStream, id string, die bool) error {
-		if err := place(ctx, db, "ann", id); err != nil || die {
-			return err // dead before it could wake anybody
+	"outbox": func(ctx context.Context, db *sql.DB, _ jetstream.JetStream, id string, crash bool) error {
+		if err := place(ctx, db, "ann", id); err != nil || crash {
+			return err // before it could notify
 		}
 		return nil
 	},
-	"commit first": func(ctx context.Context, db *sql.DB, js jetstream.JetStream, id string, die bool) error {
-		if _, err := db.ExecContext(ctx, orderOf, id); err != nil || die {
+	"commit first": func(ctx context.Context, db *sql.DB, js jetstream.JetStream, id string, crash bool) error {
+		if _, err := db.ExecContext(ctx, orderOf, id); err != nil || crash {
 			return err
 		}
 		_, err := js.Publish(ctx, "events.ann", []byte(id))
 		return err
 	},
-	"publish first": func(ctx context.Context, db *sql.DB, js jetstream.JetStream, id string, die bool) error {
-		if _, err := js.Publish(ctx, "events.ann", []byte(id)); err != nil || die {
+	"publish first": func(ctx context.Context, db *sql.DB, js jetstream.JetStream, id string, crash bool) error {
+		if _, err := js.Publish(ctx, "events.ann", []byte(id)); err != nil || crash {
 			return err
 		}
 		_, err := db.ExecContext(ctx, orderOf, id)
@@ -41,8 +41,8 @@ var writers = map[string]writer{
 
 const orderOf = `INSERT INTO orders (id) VALUES ($1)`
 
-// The dual write, both ways round: of 100 orders whose writer dies now and then between
-// its two writes, ten are never told of, or ten are told of that do not exist.
+// The dual write, in both orders: of 100 orders, the writers of ten crash between their
+// two writes. Ten orders have no event, or ten events have no order.
 func TestDualWrite(t *testing.T) {
 	for name, want := range map[string][2]int{"outbox": {0, 0}, "commit first": {10, 0}, "publish first": {0, 10}} {
 		t.Run(name, func(t *testing.T) {
@@ -54,52 +54,52 @@ func TestDualWrite(t *testing.T) {
 					require.NoError(t, writers[name](t.Context(), db, js, id, i%10 == 3))
 				}
 				time.Sleep(5 * time.Second)
-				untold, untrue := compare(t, db, told(t, js))
-				require.Equal(t, want, [2]int{untold, untrue})
+				unpublished, phantom := compare(t, db, stored(t, js))
+				require.Equal(t, want, [2]int{unpublished, phantom})
 				require.NoError(t, stop())
 			})
 		})
 	}
 }
 
-// compare counts the orders nobody was told of, and those told of that do not exist.
-func compare(t *testing.T, db *sql.DB, told []string) (untold, untrue int) {
+// compare counts the orders without an event, and the events without an order.
+func compare(t *testing.T, db *sql.DB, events []string) (unpublished, phantom int) {
 	t.Helper()
-	heard := map[string]bool{}
-	for _, id := range told {
-		heard[id] = true
+	seen := map[string]bool{}
+	for _, id := range events {
+		seen[id] = true
 		var n int
 		require.NoError(t, db.QueryRow(`SELECT count(*) FROM orders WHERE id = $1`, id).Scan(&n))
-		untrue += 1 - n
+		phantom += 1 - n
 	}
 	var all int
 	require.NoError(t, db.QueryRow(`SELECT count(*) FROM orders`).Scan(&all))
-	return all - (len(heard) - untrue), untrue
+	return all - (len(seen) - phantom), phantom
 }
 
 func take(t *testing.T, db *sql.DB, id string) int {
 	t.Helper()
 	tx, err := db.Begin()
 	require.NoError(t, err)
-	fresh, err := outbox.Take(t.Context(), tx, "mailer", id)
+	first, err := outbox.Take(t.Context(), tx, "mailer", id)
 	require.NoError(t, err)
 	require.NoError(t, tx.Commit())
-	if fresh {
+	if first {
 		return 1
 	}
 	return 0
 }
 
-// Ten deliveries, one effect; what was rolled back has not been taken; each reader has
-// an inbox of its own; and what is cleaned away is forgotten.
+// Ten deliveries have one effect. A rollback records nothing. Each reader has its own
+// records. After Clean, a message takes effect again.
 func TestInbox(t *testing.T) {
 	each(t, func(t *testing.T, _ *natstest.Server, db *sql.DB) {
 		ctx := t.Context()
 		tx, err := db.Begin()
 		require.NoError(t, err)
-		fresh, err := outbox.Take(ctx, tx, "mailer", "m-1")
+		first, err := outbox.Take(ctx, tx, "mailer", "m-1")
 		require.NoError(t, err)
-		require.True(t, fresh)
+		require.True(t, first)
 		require.NoError(t, tx.Rollback())
 		effects := 0
 		for range 10 {
@@ -108,9 +108,9 @@ func TestInbox(t *testing.T) {
 		require.Equal(t, 1, effects)
 		tx, err = db.Begin()
 		require.NoError(t, err)
-		fresh, err = outbox.Take(ctx, tx, "printer", "m-1")
+		first, err = outbox.Take(ctx, tx, "printer", "m-1")
 		require.NoError(t, err)
-		require.True(t, fresh)
+		require.True(t, first)
 		require.NoError(t, tx.Commit())
 		n, err := outbox.Clean(ctx, db, time.Hour)
 		require.NoError(t, err)
