@@ -133,7 +133,7 @@ func checkFile(t *testing.T, name, file string) {
 var (
 	testName = regexp.MustCompile(`\b((?:Test|Example|Fuzz|Benchmark)[A-Z]\w*)((?:/[\w>=,'.-]+)*)`)
 	bullet   = regexp.MustCompile(`(?m)^  - `)
-	subject  = regexp.MustCompile(`^[A-Z][a-z]+( [a-z]+){0,3}: `)
+	subject  = regexp.MustCompile(`^[A-Z][A-Za-z]+(,? [a-z]+){0,3}: `)
 )
 
 // Every guarantee names the tests that prove it, and they exist.
