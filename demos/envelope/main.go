@@ -1,5 +1,5 @@
-// Command envelope plays a post office: parcels go through the hands of services that
-// know nothing of each other but the envelope, one of which forgets it.
+// Command envelope plays a post office: parcels pass through services that share only the
+// envelope. One of them forgets it.
 package main
 
 import (
@@ -19,12 +19,12 @@ import (
 
 var play = demo.Play{
 	Name:    "envelope",
-	About:   "parcels pass through three services, a telex through the border, and an insurer forgets the envelope",
+	About:   "parcels pass through three services, a telex through the gateway, and an insurer forgets the envelope",
 	Lasts:   15 * time.Second,
 	Streams: []string{"PARCELS"},
 	Scene:   [2]time.Duration{900 * time.Millisecond, 2 * time.Second},
 	Draw: func(a wire.Arrow) bool {
-		const others = "insurer border abroad auditor"
+		const others = "insurer gateway abroad auditor"
 		return !strings.Contains(others, a.From) && !strings.Contains(others, a.To)
 	},
 	Cast: func(e *demo.Env) error { return (&post{Env: e, tracer: envelope.NewTracer(nil)}).cast() },
@@ -41,14 +41,14 @@ func (p *post) cast() error {
 	p.Go("counter", p.counter)
 	p.Go("sorter", p.sorter)
 	p.Go("courier", p.courier)
-	p.Go("border", p.border)
+	p.Go("gateway", p.gateway)
 	p.Go("abroad", p.abroad)
 	p.Go("insurer", p.insurer)
 	p.Go("auditor", p.auditor)
 	return nil
 }
 
-// counter takes parcels.
+// counter accepts parcels.
 func (p *post) counter(ctx context.Context, nc *nats.Conn) error {
 	js, err := p.JetStream(nc)
 	if err != nil {
@@ -60,35 +60,35 @@ func (p *post) counter(ctx context.Context, nc *nats.Conn) error {
 	posted := func(at time.Duration) {
 		p.At(at)
 		e := envelope.New("/counter", "parcel.posted", p.ID("parcel"))
-		p.Printf("the counter takes %s", e.ID)
+		p.Printf("counter: accepts %s", e.ID)
 		err = errors.Join(err, p.tracer.Publish(ctx, js, &nats.Msg{Subject: "parcels.posted", Data: []byte("a hat")}, e))
 	}
-	p.Tell("A parcel is posted. The sorter asks the courier for a van, and the courier delivers.\nNone knows the others; each says because of what it does what it does.")
+	p.Tell("A parcel is posted. The sorter requests a van from the courier, and the courier\ndelivers. They do not know each other; each message names its cause.")
 	posted(time.Second)
 	p.At(4500 * time.Millisecond)
-	p.Tell("From abroad comes a telex: no envelope, and headers that would do harm inside.\nThe border wraps it. What it was is restored before it goes out again.")
+	p.Tell("A telex arrives from abroad, without an envelope, and with headers that would do harm\ninside. The gateway wraps it, and restores it before it leaves again.")
 	p.At(8500 * time.Millisecond)
-	p.Tell("An insurer joins, who writes an envelope of his own for each policy. And both he\nand the sorter fall asleep after their work, before they say that it is done.")
+	p.Tell("An insurer joins. It writes a new envelope for each policy. Both it and the sorter\ncrash after their work, before the ack.")
 	posted(9 * time.Second)
 	return err
 }
 
-// consume has a service handle what is stored under a subject from now on. Who sleeps
-// after the last parcel does not acknowledge it, and gets it again.
-func (p *post) consume(ctx context.Context, js jetstream.JetStream, who, subject string, sleeps bool, h envelope.Handler) error {
+// consume handles the messages of a subject from now on. A service that crashes after the
+// last parcel does not ack it, and receives it again.
+func (p *post) consume(ctx context.Context, js jetstream.JetStream, name, subject string, crashes bool, h envelope.Handler) error {
 	cons, err := js.CreateConsumer(ctx, "PARCELS", jetstream.ConsumerConfig{
-		Durable: who, FilterSubject: subject, DeliverPolicy: jetstream.DeliverNewPolicy, AckPolicy: jetstream.AckExplicitPolicy, AckWait: 2 * time.Second})
+		Durable: name, FilterSubject: subject, DeliverPolicy: jetstream.DeliverNewPolicy, AckPolicy: jetstream.AckExplicitPolicy, AckWait: 2 * time.Second})
 	if err != nil {
 		return err
 	}
 	c, err := cons.Consume(func(m jetstream.Msg) {
 		if err := p.tracer.Handle(ctx, m, h); err != nil {
-			p.Printf("%s: %v", who, err)
-		} else if meta, err := m.Metadata(); err == nil && sleeps && meta.NumDelivered == 1 && p.late() {
-			p.Printf("the %s falls asleep", who)
+			p.Printf("%s: %v", name, err)
+		} else if meta, err := m.Metadata(); err == nil && crashes && meta.NumDelivered == 1 && p.late() {
+			p.Printf("%s: crashes before the ack", name)
 			return
 		}
-		_ = m.Ack() // else it comes again
+		_ = m.Ack() // if it is lost, the message is redelivered
 	})
 	if err != nil {
 		return err
@@ -118,7 +118,7 @@ func (p *post) sorter(ctx context.Context, nc *nats.Conn) error {
 		if err != nil {
 			return err
 		}
-		p.Printf("the sorter puts %s into %s, promised because of %s", parcel.ID, which, van.Causation)
+		p.Printf("sorter: puts %s into %s, promised because of %s", parcel.ID, which, van.Causation)
 		return p.tracer.Publish(ctx, js, &nats.Msg{Subject: "parcels.sorted"}, parcel.Next("/sorter", "parcel.sorted", parcel.ID+".sort"))
 	})
 }
@@ -143,27 +143,27 @@ func (p *post) courier(ctx context.Context, nc *nats.Conn) error {
 	}
 	return p.consume(ctx, js, "courier", "parcels.sorted", false, func(ctx context.Context, sorted envelope.Envelope, _ []byte) error {
 		time.Sleep(100 * time.Millisecond)
-		p.Printf("the courier delivers %s, because of %s", sorted.Correlation, sorted.ID)
+		p.Printf("courier: delivers %s, because of %s", sorted.Correlation, sorted.ID)
 		return p.tracer.Publish(ctx, js, &nats.Msg{Subject: "parcels.delivered"}, sorted.Next("/courier", "parcel.delivered", sorted.ID+".deliver"))
 	})
 }
 
-// border lets telexes in, in an envelope, and out, without.
-func (p *post) border(ctx context.Context, nc *nats.Conn) error {
+// gateway wraps telexes that come in, and unwraps them when they leave.
+func (p *post) gateway(ctx context.Context, nc *nats.Conn) error {
 	js, err := p.JetStream(nc)
 	if err != nil || !p.At(500*time.Millisecond) {
 		return err
 	}
 	if _, err := nc.Subscribe("telex.in", func(foreign *nats.Msg) {
 		_, _, err := envelope.Read(foreign.Header, foreign.Data)
-		p.Printf("the border reads: %v", err)
-		in, err := envelope.Wrap(foreign, envelope.New("/border", "parcel.posted", p.ID("parcel")))
+		p.Printf("gateway: %v", err)
+		in, err := envelope.Wrap(foreign, envelope.New("/gateway", "parcel.posted", p.ID("parcel")))
 		if err == nil {
 			in.Subject = "parcels.posted"
 			_, err = js.PublishMsg(ctx, in)
 		}
 		if err != nil {
-			p.Printf("border: %v", err)
+			p.Printf("gateway: %v", err)
 		}
 	}); err != nil {
 		return err
@@ -179,7 +179,7 @@ func (p *post) border(ctx context.Context, nc *nats.Conn) error {
 	if err != nil {
 		return err
 	}
-	p.Printf("inside it was %s of the conversation %s", raw.Header.Get("ce-id"), raw.Header.Get("ce-correlationid"))
+	p.Printf("gateway: inside it was %s of the conversation %s", raw.Header.Get("ce-id"), raw.Header.Get("ce-correlationid"))
 	out := envelope.Unwrap(&nats.Msg{Header: raw.Header, Data: raw.Data})
 	out.Subject = "telex.out"
 	return nc.PublishMsg(out)
@@ -188,16 +188,16 @@ func (p *post) border(ctx context.Context, nc *nats.Conn) error {
 func (p *post) abroad(_ context.Context, nc *nats.Conn) error {
 	if _, err := nc.Subscribe("telex.out", func(m *nats.Msg) {
 		time.Sleep(10 * time.Millisecond)
-		p.Printf("abroad gets its telex back: %s %v", m.Data, told(m.Header))
+		p.Printf("abroad: receives %s %v", m.Data, headers(m.Header))
 	}); err != nil || !p.At(5*time.Second) {
 		return err
 	}
 	m := &nats.Msg{Subject: "telex.in", Data: []byte("ONE HAT STOP"), Header: nats.Header{"LINE": {"7"}, "Nats-Rollup": {"all"}}}
-	p.Printf("abroad telexes: %s %v", m.Data, told(m.Header))
+	p.Printf("abroad: sends %s %v", m.Data, headers(m.Header))
 	return nc.PublishMsg(m)
 }
 
-func told(h nats.Header) (all []string) {
+func headers(h nats.Header) (all []string) {
 	for name, v := range h {
 		all = append(all, name+": "+v[0])
 	}
@@ -205,7 +205,7 @@ func told(h nats.Header) (all []string) {
 	return all
 }
 
-// insurer forgets the envelope of what he handles.
+// insurer does not use the envelope of the message that it handles.
 func (p *post) insurer(ctx context.Context, nc *nats.Conn) error {
 	js, err := p.JetStream(nc)
 	if err != nil || !p.At(8700*time.Millisecond) {
@@ -214,12 +214,12 @@ func (p *post) insurer(ctx context.Context, nc *nats.Conn) error {
 	return p.consume(ctx, js, "insurer", "parcels.posted", true, func(ctx context.Context, parcel envelope.Envelope, _ []byte) error {
 		time.Sleep(300 * time.Millisecond)
 		e := envelope.New("/insurer", "policy.made", p.ID("policy"))
-		p.Printf("the insurer makes %s", e.ID)
+		p.Printf("insurer: makes %s", e.ID)
 		return p.tracer.Publish(ctx, js, &nats.Msg{Subject: "parcels.insured"}, e)
 	})
 }
 
-// auditor draws the tree of causes of all that is stored.
+// auditor prints the tree of causes of all stored messages.
 func (p *post) auditor(ctx context.Context, nc *nats.Conn) error {
 	js, err := p.JetStream(nc)
 	if err != nil {
@@ -245,10 +245,10 @@ func (p *post) auditor(ctx context.Context, nc *nats.Conn) error {
 			}
 			all = append(all, e)
 		}
-		p.Printf("the auditor draws what happened because of what:")
+		p.Printf("auditor: the messages by their cause")
 		p.tree(all, "", "  ")
 	}
-	p.Tell("The sorter did his work twice, and it is there once: the second time it had the same\nid. The insurer made two policies of one parcel, and nobody can tell of which.")
+	p.Tell("The sorter handled the parcel twice, and its message is stored once: it had the same ID.\nThe insurer made two policies for one parcel, and nothing shows for which one.")
 	return nil
 }
 

@@ -1,72 +1,97 @@
-// Package envelope puts every message into one envelope that all services understand:
-// who says what, when, about what, in which conversation, and because of what.
+// Package envelope adds metadata to every message: ID, source, type, time,
+// correlation, causation and trace context, as CloudEvents headers.
 //
 // # Intent
 //
-// Let whoever handles, stores, traces or merely passes on a message know what it is,
-// and tell the story it belongs to, without knowing what is in it.
+// Let each service handle, store, trace or forward a message by its metadata,
+// without knowing its payload. Follow a conversation across services.
 //
 // # Forces
 //
-//   - Services written by many, in many languages, must agree on a few names, and no more.
-//   - A story crosses streams, requests and replies; each hop is a chance to lose its thread.
-//   - A message may come twice. Then it is the same one, and so are its consequences.
-//   - Strangers do not know our envelope, and their headers must do nothing inside.
+//   - Services of many teams and languages must agree on a few names, and no more.
+//   - A conversation crosses streams, requests and replies. Each hop can lose its
+//     correlation.
+//   - A message can be delivered twice. It is the same message, and so are the
+//     messages that it causes.
+//   - A foreign message has no envelope, and its headers must have no effect inside.
 //
 // # On NATS
 //
-// An [Envelope] is that of CloudEvents 1.0. [Write] puts it on headers ce-id, ce-source,
-// ce-type …: the binary mode of the binding to NATS (1.0.3-wip); [Read] reads that, and
-// structured mode, a JSON body. Nats-Msg-Id becomes the source and the id, by which a
-// stream knows a message it has. [Envelope.Next] makes the envelope of a consequence.
-// The trace context is in ce-traceparent, which says where the message was made, and in
-// traceparent, lower case as W3C asks and as NATS, which tells Traceparent from it, needs:
-// there other tools look, and the server, which traces a sampled message itself where an
-// account has msg_trace. [Wrap] and [Unwrap] are the border. A [Tracer] publishes,
-// requests and handles with a span for each; it uses the API of OpenTelemetry only.
-// Core NATS and JetStream alike; NATS 2.2, for headers.
+// An [Envelope] has the attributes of CloudEvents 1.0. [Write] writes them to the
+// headers ce-id, ce-source, ce-type and so on: the binary mode of the NATS binding
+// (1.0.3-wip). [Read] reads these headers, and structured mode, a JSON body.
+// Nats-Msg-Id is the source and the ID, so that a stream drops duplicates.
+// [Envelope.Next] returns the envelope of a message that this one caused.
+//
+// The trace context is in ce-traceparent, where the message was produced, and in
+// traceparent, in lower case as W3C asks. NATS headers are case-sensitive. Other
+// tools read traceparent, and so does the server: it traces a sampled message in an
+// account with msg_trace. [Wrap] and [Unwrap] convert messages at the border of the
+// system. A [Tracer] publishes, requests and handles with a span for each; it uses
+// only the API of OpenTelemetry. The package works with core NATS and JetStream,
+// from nats-server 2.2 (headers).
 //
 // # Guarantees
 //
-//   - What Write wrote, Read reads, whatever text is in it, through any server (TestAnyEnvelope,
-//     TestHeaders), and the official SDK too, both ways, so long as no value needs to be encoded,
-//     which the SDK does not do (TestSDK, TestSDKDoesNotEncode).
-//   - No envelope is written or read that lacks an id, source or type, has two of one, holds a
-//     line break, or more than 1,024 bytes of anything; the error names it (TestWriteRefuses,
-//     TestReadRefuses). Names in any case, a quoted value, a trace that is none are read
-//     (TestReadAccepts).
-//   - Correlation and causation survive hops through streams, requests and replies: the envelopes
-//     of a story are a tree (TestThreeHops, TestCorrelation), if its ids are different (TestNext).
-//   - A message that comes again has the same id (TestRedelivered), and if ids of consequences
-//     follow from their cause's, each is stored once, whatever is cut or dies, within the
-//     stream's window of duplicates (TestSweep, TestSweepFindsTwins). Two messages are one to a
-//     stream if source and id are the same, so two consequences need two ids (TestMessageID).
-//   - Unwrap gives back the headers and body that Wrap was given, byte for byte; no header of the
-//     stranger's is in force inside, none of ours goes outside (TestBorder, TestUnwrapOurs).
-//   - A story is one trace: who handles is below, and linked to, who published or requested
-//     (TestThreeHops), once for each delivery (TestRedelivered); a batch is linked to each
-//     (TestBatch), of the last 128 by default of the SDK (TestBatchLinks). What fails says so, a
-//     panic too (TestTracerRefuses, TestPanic). Attributes are those of the semantic conventions
-//     (TestAttributes). A service that does not trace hands the trace on (TestNoTracing), its state
-//     too (TestTraceState), a relay keeps it (TestMadeBefore). Request waits 5s at most where ctx
-//     says nothing (TestRequestEnds).
-//   - A traceparent is found in any case, and written in lower case (TestCanonicalCase); the
-//     server's tracing goes by it (TestServerTraces).
-//   - Not promised: order, delivery, that core NATS drops what comes twice, or that what an envelope
-//     says is true: whoever may publish may write any source (TestNotPromised).
+//   - Fidelity: Read returns what Write wrote, with any text, through any server
+//     (TestAnyEnvelope, TestHeaders). The official SDK reads it too, and we read the
+//     SDK's events, if no value needs encoding; the SDK does not encode (TestSDK,
+//     TestSDKDoesNotEncode, TestStructured).
+//   - Validation: Write and Read refuse an envelope without an ID, source or type,
+//     with an attribute twice, a line break, or more than 1,024 bytes. The error
+//     names the attribute (TestWriteRefuses, TestReadRefuses). Names in any case,
+//     quoted values and a bad traceparent are accepted (TestReadAccepts).
+//   - Correlation: correlation and causation survive streams, requests and replies;
+//     the envelopes of a conversation are a tree (TestThreeHops, TestCorrelation), if
+//     IDs are different (TestNext).
+//   - Duplication: a redelivered message has the same ID (TestRedelivered). If a
+//     handler derives IDs from the cause, each caused message is stored once within
+//     the duplicate window, during disconnects and crashes (TestSweep, TestMutants).
+//     A stream drops a message if source and ID are the same (TestMessageID). Core
+//     NATS drops no duplicates (TestNotPromised).
+//   - Isolation: Unwrap returns the headers and the payload that Wrap got, byte for
+//     byte. No foreign header has an effect inside, and none of ours goes outside
+//     (TestWrap, TestUnwrapOurs).
+//   - Tracing: a conversation is one trace. The span of a handler is below, and
+//     linked to, the span that published or requested (TestThreeHops), once for each
+//     delivery (TestRedelivered). A batch links to each message (TestBatch,
+//     TestBatchLinks). Errors and panics are recorded (TestTracerRefuses, TestPanic).
+//     Attributes follow the semantic conventions (TestAttributes). A service without
+//     tracing passes the trace and its state on (TestNoTracing, TestTraceState), and
+//     a relay keeps it (TestProducedBefore).
+//   - Interoperability: traceparent is read in any case, and written in lower case
+//     (TestCanonicalCase). The message tracing of the server uses it
+//     (TestServerTraces).
+//   - Loss, order and delay: not promised; an envelope changes nothing about
+//     delivery. Nor does it prove anything: every publisher can write any source
+//     (TestNotPromised).
+//   - Deadlines: Request ends with its context, or after 5 s if the context has no
+//     deadline (TestRequestEnds).
+//
+// # Limits
+//
+//   - An attribute has at most 1,024 bytes (TestWriteRefuses).
+//   - An envelope takes about 300 bytes of each message.
+//   - The SDK of OpenTelemetry keeps 128 links of a span by default
+//     (TestBatchLinks).
+//   - Unknown attributes of an event are ignored.
 //
 // # When not to use it
 //
-// Within one service, whose messages nobody else reads. Where each byte counts: it is
-// some 300 of them.
+//   - Messages stay within one service.
+//   - Each byte counts.
 //
 // # Related patterns
 //
-// requestreply and queueing carry it; outbox stores it with the data; idempotent keeps
-// ids for longer than a stream does.
+// requestreply and queueing carry messages with an envelope. outbox stores it with
+// the data. idempotent remembers IDs for longer than a stream does.
 //
 // # Also known as
 //
-// Message, Document Message, Correlation Identifier, Envelope Wrapper (Hohpe and Woolf);
-// CloudEvents; distributed tracing; metadata.
+// Message, Document Message, Correlation Identifier, Envelope Wrapper (EIP);
+// CloudEvents, distributed tracing, metadata.
+//
+// # Kind
+//
+// Messaging
 package envelope

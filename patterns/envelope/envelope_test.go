@@ -31,7 +31,7 @@ const (
 	other  = "00-0af7651916cd43dd8448eb211c80319c-b9c7c989f97918e1-01"
 )
 
-// full has all attributes, some of which need to be encoded.
+// full has all attributes; some need encoding.
 func full() envelope.Envelope {
 	return envelope.Envelope{
 		ID: "order-1.paid", Source: "/billing", Type: "order.paid", Time: noon, Subject: `10% off, "André" €`, ContentType: "application/json",
@@ -39,7 +39,7 @@ func full() envelope.Envelope {
 	}
 }
 
-// What is on the wire is what the binding of CloudEvents to NATS says, to the letter.
+// The headers are exactly those of the NATS binding of CloudEvents.
 func TestHeaders(t *testing.T) {
 	m := &nats.Msg{Header: nats.Header{"Mine": {"stays"}, "Ce-Causationid": {"of another"}, "ce-foo": {"too"}, "Traceparent": {"too"}, "Content-Type": {"text/csv"}}}
 	require.NoError(t, envelope.Write(m, full()))
@@ -81,7 +81,7 @@ func TestNext(t *testing.T) {
 		require.Equal(t, "order-1", sent.Correlation)
 		require.Equal(t, "order-1.paid", sent.Causation)
 
-		// The cause is told by its id only, though two sources may have the same.
+		// The causation is the ID only, and two sources can use the same.
 		own := order.Next("/billing", "order.paid", order.ID)
 		require.Equal(t, own.ID, own.Causation)
 
@@ -94,7 +94,7 @@ var printable = rapid.StringOfN(rapid.Rune(), 1, 100, 256).Filter(func(s string)
 	return strings.TrimSpace(s) != "" && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || 0x7f <= r && r < 0xa0 })
 })
 
-// ascii are the characters that stand for themselves in a header.
+// ascii are the characters that need no encoding in a header.
 var ascii = rapid.StringMatching(`[!#$&-~]{1,60}`)
 
 func anyEnvelope(t *rapid.T, text *rapid.Generator[string]) envelope.Envelope {
@@ -115,7 +115,7 @@ func anyEnvelope(t *rapid.T, text *rapid.Generator[string]) envelope.Envelope {
 	return e
 }
 
-// echo sends messages to orders through a server and returns them as they came.
+// echo publishes messages on orders through a server and returns them as received.
 func echo(t *testing.T) func(*nats.Msg) *nats.Msg {
 	s := natstest.Start(t)
 	a, b := s.Connect("a"), s.Connect("b")
@@ -160,8 +160,8 @@ func TestAnyEnvelope(t *testing.T) {
 	})
 }
 
-// A stream takes two messages for one if their source and id are the same, and not
-// if only one of them is.
+// A stream drops a message as a duplicate if source and ID are the same, and not if only
+// one of them is.
 func TestMessageID(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		js, ctx := s.JetStream("shop"), context.Background()

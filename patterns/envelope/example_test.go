@@ -11,7 +11,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/envelope"
 )
 
-// A shop asks a bank, and can tell what the answer is an answer to.
+// A shop sends a request to a bank. The reply names its cause.
 func Example() {
 	nc, err := nats.Connect(natstest.URL()) // nats.DefaultURL, with a server of your own
 	if err != nil {
@@ -22,11 +22,11 @@ func Example() {
 
 	_, err = nc.Subscribe("bank.charge", func(m *nats.Msg) {
 		if err := tracer.Serve(context.Background(), m, func(ctx context.Context, e envelope.Envelope, data []byte) error {
-			answer := &nats.Msg{Data: []byte("done")}
-			if err := envelope.Write(answer, e.Next("/bank", "card.charged", e.ID+".charged")); err != nil {
+			reply := &nats.Msg{Data: []byte("done")}
+			if err := envelope.Write(reply, e.Next("/bank", "card.charged", e.ID+".charged")); err != nil {
 				return err
 			}
-			return m.RespondMsg(answer)
+			return m.RespondMsg(reply)
 		}); err != nil {
 			log.Print(err)
 		}

@@ -13,17 +13,16 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Write puts e on msg, as headers: the binary mode of CloudEvents over NATS. What was
-// there of another envelope goes, and so does Content-Type, which e says too. The
-// trace context is also written as traceparent and tracestate, which is where others
-// look for it; and Nats-Msg-Id is the source and the id, so that a stream stores the
-// message once, within its window, however often it is sent.
+// Write writes e to the headers of msg: the binary mode of CloudEvents for NATS. It
+// removes the headers of another envelope, and Content-Type. It also writes the trace
+// context as traceparent and tracestate, where other tools read it, and sets Nats-Msg-Id
+// to the source and the ID: a stream stores the message once within its duplicate window.
 func Write(msg *nats.Msg, e Envelope) error {
-	w := wire{Envelope: e, specversion: version}
+	w := encoded{Envelope: e, specversion: version}
 	if !e.Time.IsZero() {
 		w.time = e.Time.UTC().Format(time.RFC3339Nano)
 		if y := e.Time.UTC().Year(); y < 0 || y > 9999 {
-			return bad("ce-time", "%s is not of RFC 3339", w.time)
+			return badAttribute("ce-time", "%s is not a time of RFC 3339", w.time)
 		}
 	}
 	if err := w.check(); err != nil {
@@ -31,76 +30,62 @@ func Write(msg *nats.Msg, e Envelope) error {
 	}
 	w.traceparent, w.tracestate = encode(e.TraceParent), e.TraceState
 	for name := range msg.Header {
-		if ours(name) {
+		if isOurs(name) {
 			delete(msg.Header, name)
 		}
 	}
 	if msg.Header == nil {
-		msg.Header = nats.Header{}
+		msg.Header = make(nats.Header, 8)
 	}
-	all := make([]string, 0, 8)
-	set := func(name, value string) { // and few allocations
-		all = append(all, value)
-		n := len(all)
-		msg.Header[name] = all[n-1 : n : n]
+	values := make([]string, 0, 8) // one allocation for most envelopes
+	set := func(name, value string) {
+		values = append(values, value)
+		n := len(values)
+		msg.Header[name] = values[n-1 : n : n]
 	}
-	for i, v := range w.values() {
-		if *v != "" && i < carriage {
-			set(names[i], encode(*v))
-		} else if *v != "" {
+	for i, v := range w.fields() {
+		if i < firstNotAttr && !w.plain[i] {
+			*v = encode(*v)
+		}
+		if *v != "" {
 			set(names[i], *v)
 		}
 	}
-	set(jetstream.MsgIDHeader, encode(e.Source)+" "+encode(e.ID))
+	set(jetstream.MsgIDHeader, w.Source+" "+w.ID)
 	return nil
 }
 
-// Read returns the envelope of a message and what is in it: from headers, or from the
-// body of one in structured mode, which is JSON. Names of headers are read in any
-// case; attributes that an Envelope does not have are left alone. It returns
-// [ErrNone] if there is no envelope, and [ErrEnvelope] if there is a bad one.
+// Read returns the envelope of a message and its payload. It reads the headers or, in
+// structured mode, the JSON body. Header names are read in any case, and unknown
+// attributes are ignored. It returns [ErrNoEnvelope] or [ErrEnvelope].
 func Read(header nats.Header, body []byte) (Envelope, []byte, error) {
-	var w wire
-	fields, some := w.values(), false
-	for name, values := range header {
-		low := strings.ToLower(name)
-		i := slices.Index(names[:], low)
-		switch {
-		case i < 0 || len(values) == 0:
-		case i >= carriage: // the first will do, of the name in lower case if there are more
-			if v := fields[i]; *v == "" || low == name {
-				*v = values[0]
-			}
-		case len(values) > 1 || *fields[i] != "":
-			return Envelope{}, nil, bad(low, "is there more than once")
-		default:
-			if *fields[i], some = decode(values[0]), true; *fields[i] == "" {
-				return Envelope{}, nil, bad(low, "is empty")
-			}
-		}
+	var w encoded
+	binary, err := w.readHeader(header)
+	if err != nil {
+		return Envelope{}, nil, err
 	}
-	data, err := body, error(nil)
-	switch structured := isEvent(w.contentType); {
+	data := body
+	switch structured := isStructured(w.contentType); {
 	case w.specversion != "" && structured:
-		return Envelope{}, nil, bad("content-type", "says structured mode, and ce-specversion says binary")
-	case w.specversion == "" && some:
-		return Envelope{}, nil, bad("ce-specversion", "is missing")
+		return Envelope{}, nil, badAttribute("content-type", "means structured mode, and ce-specversion means binary mode")
+	case w.specversion == "" && binary:
+		return Envelope{}, nil, badAttribute("ce-specversion", "is missing")
 	case w.specversion == "":
-		if data, err = w.open(body, structured); err != nil {
+		if data, err = w.readBody(body, structured); err != nil {
 			return Envelope{}, nil, err
 		}
 	case w.ContentType == "":
-		w.ContentType = w.contentType // where the Go SDK looks too
+		w.ContentType = w.contentType // as the Go SDK does
 	}
 	if w.time != "" {
 		if w.Time, err = time.Parse(time.RFC3339Nano, w.time); err != nil {
-			return Envelope{}, nil, bad("ce-time", "%.80q is not of RFC 3339", w.time)
+			return Envelope{}, nil, badAttribute("ce-time", "%.80q is not a time of RFC 3339", w.time)
 		}
 		w.Time = w.Time.UTC()
 	}
-	// Where it was made counts; without that, what carried it here. Nonsense there is
-	// no reason to refuse a message.
-	if w.TraceParent == "" && w.traceparent != "" && plain(w.traceparent) && text(w.tracestate) && max(len(w.traceparent), len(w.tracestate)) <= MaxAttribute {
+	// The context in which the message was produced counts, then the context of its
+	// transport. A bad one of these is not a reason to refuse the message.
+	if w.TraceParent == "" && w.traceparent != "" && isPlain(w.traceparent) && isText(w.tracestate) && max(len(w.traceparent), len(w.tracestate)) <= maxAttribute {
 		w.TraceParent, w.TraceState = w.traceparent, w.tracestate
 	}
 	if err := w.check(); err != nil {
@@ -109,18 +94,62 @@ func Read(header nats.Header, body []byte) (Envelope, []byte, error) {
 	return w.Envelope, data, nil
 }
 
-// ours reports whether a header is part of an envelope, as Read and the SDK see it.
-func ours(name string) bool {
+// readHeader reads the headers, and reports whether one of them is an attribute.
+func (w *encoded) readHeader(header nats.Header) (binary bool, err error) {
+	fields := w.fields()
+	for name, values := range header {
+		i, lower := nameIndex(name), name
+		if i < 0 && !strings.HasPrefix(name, "Nats-") { // most headers are ours, or the server's
+			lower = strings.ToLower(name)
+			i = nameIndex(lower)
+		}
+		switch {
+		case i < 0 || len(values) == 0:
+		case i >= firstNotAttr: // the first value counts, and a name in lower case first
+			if v := fields[i]; *v == "" || lower == name {
+				*v = values[0]
+			}
+		case len(values) > 1 || *fields[i] != "":
+			return true, badAttribute(lower, "occurs more than once")
+		default:
+			binary = true
+			if w.plain[i] = isPlain(values[0]); w.plain[i] {
+				*fields[i] = values[0]
+			} else {
+				*fields[i] = decode(values[0])
+			}
+			if *fields[i] == "" {
+				return true, badAttribute(lower, "is empty")
+			}
+		}
+	}
+	return binary, nil
+}
+
+// nameIndex returns the index of a header in names, or -1. Most headers of an envelope
+// begin with the prefix, and most others do not need a comparison.
+func nameIndex(lower string) int {
+	if strings.HasPrefix(lower, prefix) {
+		return slices.Index(names[:firstNotAttr], lower)
+	}
+	if i := slices.Index(names[firstNotAttr:], lower); i >= 0 {
+		return firstNotAttr + i
+	}
+	return -1
+}
+
+// isOurs reports whether a header is part of an envelope, for Read or for the SDK.
+func isOurs(name string) bool {
 	name = strings.ToLower(name)
-	return strings.HasPrefix(name, prefix) || slices.Contains(names[carriage:], name)
+	return strings.HasPrefix(name, prefix) || slices.Contains(names[firstNotAttr:], name)
 }
 
-func isEvent(contentType string) bool {
-	return strings.HasPrefix(strings.ToLower(contentType), "application/cloudevents")
+func isStructured(contentType string) bool {
+	return len(contentType) > 0 && strings.HasPrefix(strings.ToLower(contentType), "application/cloudevents")
 }
 
-// plain reports whether s stands for itself in a header, as most do.
-func plain(s string) bool {
+// isPlain reports whether s needs no encoding in a header.
+func isPlain(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c <= ' ' || c >= 0x7f || c == '%' || c == '"' {
 			return false
@@ -129,20 +158,21 @@ func plain(s string) bool {
 	return true
 }
 
-// text reports whether s is what an attribute may be.
-func text(s string) bool {
-	return plain(s) || utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl) && strings.TrimSpace(s) != ""
+// isText reports whether s can be an attribute, encoded if it is not plain.
+func isText(s string) bool {
+	return isPlain(s) || utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl) && strings.TrimSpace(s) != ""
 }
 
 const hex = "0123456789ABCDEF"
 
+// encode percent-encodes s where the CloudEvents binding asks for it.
 func encode(s string) string {
-	if plain(s) {
+	if isPlain(s) {
 		return s
 	}
 	var b strings.Builder
 	for i := range len(s) {
-		if c := s[i]; plain(s[i : i+1]) {
+		if c := s[i]; isPlain(s[i : i+1]) {
 			b.WriteByte(c)
 		} else {
 			b.Write([]byte{'%', hex[c>>4], hex[c&15]})
@@ -153,11 +183,9 @@ func encode(s string) string {
 
 var escaped = regexp.MustCompile(`\\(.)`)
 
-// decode undoes encode, and what others do: quotes, needless percents, none at all.
+// decode decodes what encode and other producers write: quotes, percent-encoding that
+// is not needed, or none.
 func decode(s string) string {
-	if plain(s) {
-		return s
-	}
 	if n := len(s); n >= 2 && s[0] == '"' && s[n-1] == '"' {
 		s = escaped.ReplaceAllString(s[1:n-1], "$1")
 	}

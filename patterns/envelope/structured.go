@@ -8,66 +8,68 @@ import (
 	"unicode/utf8"
 )
 
-// open reads an event that is JSON as a whole, and returns what is in it. Version
-// 1.0.2 of the NATS binding has no header to say so: a message that does not say so,
-// and is no event, has no envelope.
-func (w *wire) open(body []byte, sure bool) ([]byte, error) {
-	var members map[string]json.RawMessage // no struct, which would read names in any case
+// readBody reads an event in structured mode, and returns its payload. Version 1.0.2
+// of the NATS binding has no header for this mode. So a message without the header
+// that is not an event has no envelope.
+func (w *encoded) readBody(body []byte, structured bool) ([]byte, error) {
+	var members map[string]json.RawMessage // a struct would accept names in any case
 	err := json.Unmarshal(body, &members)
-	if !sure && (err != nil || members["specversion"] == nil) {
-		return nil, ErrNone
+	if !structured && (err != nil || members["specversion"] == nil) {
+		return nil, ErrNoEnvelope
 	}
 	if err != nil {
-		return nil, bad("body", "is no JSON object: %v", err)
+		return nil, badAttribute("body", "is not a JSON object: %v", err)
 	}
-	if err := exact(body); err != nil {
+	if err := checkObject(body); err != nil {
 		return nil, err
 	}
-	fields := w.values()
-	for i, name := range names[:carriage] {
-		if raw := members[strings.TrimPrefix(name, prefix)]; raw != nil {
-			var v string
-			if json.Unmarshal(raw, &v) != nil {
-				return nil, bad(name, "is %.80s, not a string", raw)
-			}
-			*fields[i] = v
+	fields := w.fields()
+	for i, name := range names[:firstNotAttr] {
+		raw := members[strings.TrimPrefix(name, prefix)]
+		if raw == nil {
+			continue
 		}
+		var v string
+		if json.Unmarshal(raw, &v) != nil {
+			return nil, badAttribute(name, "is %.80s, not a string", raw)
+		}
+		*fields[i] = v
 	}
-	data, encoded := members["data"], members["data_base64"]
-	var text string
-	switch {
-	case encoded != nil:
+	data, base64 := members["data"], members["data_base64"]
+	if base64 != nil {
 		var b []byte
-		if data != nil || json.Unmarshal(encoded, &b) != nil {
-			return nil, bad("data_base64", "is no base64, or not alone")
+		if data != nil || json.Unmarshal(base64, &b) != nil {
+			return nil, badAttribute("data_base64", "is not base64, or data exists too")
 		}
 		return b, nil
-	case !isJSON(w.ContentType) && json.Unmarshal(data, &text) == nil:
+	}
+	var text string
+	if !isJSON(w.ContentType) && json.Unmarshal(data, &text) == nil {
 		return []byte(text), nil
 	}
 	return data, nil
 }
 
-// exact refuses what readers of JSON would read differently: they take the first or
-// the last of two members of one name, and put anything in place of what is no UTF-8.
-func exact(object []byte) error {
+// checkObject refuses an object that JSON parsers read in different ways: with two
+// members of one name, or bytes that are not UTF-8.
+func checkObject(object []byte) error {
 	if !utf8.Valid(object) {
-		return bad("body", "is no UTF-8")
+		return badAttribute("body", "is not UTF-8")
 	}
 	dec, seen := json.NewDecoder(bytes.NewReader(object)), map[json.Token]bool{}
 	_, err := dec.Token() // the brace
 	for err == nil && dec.More() {
-		name, _ := dec.Token()
+		name, _ := dec.Token() // an error is returned by Decode
 		if seen[name] {
-			return bad("body", "has %.80q more than once", name)
+			return badAttribute("body", "has %.80q more than once", name)
 		}
 		seen[name], err = true, dec.Decode(new(json.RawMessage))
 	}
 	return err
 }
 
-// isJSON reports whether data of that type stands in the event as it is.
+// isJSON reports whether data of this media type is a JSON value in the event.
 func isJSON(contentType string) bool {
-	t, _, _ := mime.ParseMediaType(contentType)
-	return t == "" || strings.HasSuffix(t, "/json") || strings.HasSuffix(t, "+json")
+	t, _, err := mime.ParseMediaType(contentType)
+	return err != nil && t == "" || strings.HasSuffix(t, "/json") || strings.HasSuffix(t, "+json")
 }

@@ -18,16 +18,16 @@ import (
 	"github.com/natspatterns/catalog/patterns/envelope"
 )
 
-var histories = flag.Uint64("histories", 6, "fault histories to go through")
+var histories = flag.Uint64("histories", 6, "fault histories to run")
 
-// next is how a handler names the consequence of what it handles.
+// next returns the envelope of the message that a handler publishes.
 type next func(cause envelope.Envelope, source, typ string) envelope.Envelope
 
 func right(cause envelope.Envelope, source, typ string) envelope.Envelope {
 	return cause.Next(source, typ, cause.ID+"."+typ)
 }
 
-// The naive ways: an id made anew, at each try, and an envelope made anew, at each hop.
+// The mutants: a new ID for each attempt, and a new envelope at each hop.
 func newIDs(cause envelope.Envelope, source, typ string) envelope.Envelope {
 	return cause.Next(source, typ, rand.Text())
 }
@@ -36,16 +36,16 @@ func forgetful(cause envelope.Envelope, source, typ string) envelope.Envelope {
 	return envelope.New(source, typ, cause.ID+"."+typ)
 }
 
-// history plays ten orders through two services, hop by hop, while links are cut and
-// the server restarts; each service publishes its consequence before it acknowledges
-// the cause, and may die between the two. It returns what is wrong at the end.
+// history sends ten orders through two services, with disconnects and server restarts.
+// Each service publishes its message before it acks the cause, and can crash between
+// the two. It returns the violations.
 func history(t *testing.T, s *natstest.Server, seed uint64, name next) (wrong []string) {
 	rng, ctx := mrand.New(mrand.NewPCG(seed, 1)), t.Context()
 	shop := s.JetStream("shop")
 	all := must(shop.CreateStream(ctx, jetstream.StreamConfig{Name: "ALL", Subjects: []string{"all.>"}, Duplicates: time.Hour}))
 	tracer, done := envelope.NewTracer(nil), make(chan struct{})
 	var services sync.WaitGroup
-	serve := func(in, out string, delay time.Duration, dies []int) {
+	serve := func(in, out string, delay time.Duration, crashes []int) {
 		js := s.JetStream(in)
 		cons := must(all.CreateConsumer(ctx, jetstream.ConsumerConfig{Durable: in, FilterSubject: "all." + in, AckPolicy: jetstream.AckExplicitPolicy, AckWait: 2 * time.Second}))
 		cons = must(js.Consumer(ctx, "ALL", cons.CachedInfo().Name))
@@ -67,7 +67,7 @@ func history(t *testing.T, s *natstest.Server, seed uint64, name next) (wrong []
 				}); err != nil {
 					continue // it comes again
 				}
-				if n++; n == dies[0] || n == dies[1] {
+				if n++; n == crashes[0] || n == crashes[1] {
 					continue // dead before the ack
 				}
 				_ = m.Ack() // if it is lost, the message comes again
@@ -109,8 +109,8 @@ func history(t *testing.T, s *natstest.Server, seed uint64, name next) (wrong []
 	return audit(t, all)
 }
 
-// audit holds what is in the stream to what was to be there: of each order three
-// messages of one conversation, each the cause of the next.
+// audit compares the stream with what it should hold: for each order three messages of
+// one conversation, each the cause of the next.
 func audit(t *testing.T, s jetstream.Stream) (wrong []string) {
 	want := map[string]bool{}
 	for i := range 10 {
@@ -135,8 +135,7 @@ func audit(t *testing.T, s jetstream.Stream) (wrong []string) {
 	return wrong
 }
 
-// Whatever is cut and whoever dies, each consequence is stored once, and says whose
-// it is.
+// With disconnects and crashes, each caused message is stored once, with its cause.
 func TestSweep(t *testing.T) {
 	for seed := range *histories {
 		natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
@@ -145,14 +144,14 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-// Each naive way is caught, in each history.
-func TestSweepFindsTwins(t *testing.T) {
-	for what, naive := range map[string]next{"an id anew at each try": newIDs, "an envelope anew at each hop": forgetful} {
+// Each mutant is found, in each history.
+func TestMutants(t *testing.T) {
+	for what, mutant := range map[string]next{"a new ID for each attempt": newIDs, "a new envelope at each hop": forgetful} {
 		t.Run(what, func(t *testing.T) {
 			wrong := 0
 			for seed := range uint64(3) {
 				natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-					found := len(history(t, s, seed, naive))
+					found := len(history(t, s, seed, mutant))
 					require.NotZero(t, found, "seed %d", seed)
 					wrong += found
 				})

@@ -34,7 +34,7 @@ func fetch(t *testing.T, s jetstream.Stream, n int) (msgs []jetstream.Msg, again
 	return msgs, next
 }
 
-// A message that comes again is the same message: one id, one making, two handlings.
+// A redelivered message has the same ID and trace context, and a span for each delivery.
 func TestRedelivered(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		spans, tracer := recorder(t)
@@ -75,9 +75,9 @@ func TestBatch(t *testing.T) {
 	})
 }
 
-// A message that was made before it is sent, as with an outbox, keeps its making; who
-// sends it links to that.
-func TestMadeBefore(t *testing.T) {
+// A message that was produced before it is sent, as with an outbox, keeps its trace
+// context. The sender links to it.
+func TestProducedBefore(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		spans, tracer := recorder(t)
 		m, e := &nats.Msg{Subject: "orders"}, envelope.New("/shop", "order.placed", "1")
@@ -90,7 +90,7 @@ func TestMadeBefore(t *testing.T) {
 	})
 }
 
-// Who handles and sends, with tracing or without, hands on the state of the trace.
+// A handler that publishes passes the trace state on, with tracing or without.
 func TestTraceState(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		_, tracer := recorder(t)
@@ -105,8 +105,7 @@ func TestTraceState(t *testing.T) {
 	})
 }
 
-// A service without tracing hands the trace on, and costs the story none of its edges
-// but its own.
+// A service without tracing passes the trace on. Only its own span is missing.
 func TestNoTracing(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		spans, tracer := recorder(t)
@@ -126,9 +125,9 @@ func TestNoTracing(t *testing.T) {
 	})
 }
 
-// The naive way: OpenTelemetry's carrier for the headers of HTTP, which writes and
-// looks for Traceparent. NATS does not fold case, so it finds none of what others
-// wrote, and they, unless they look in any case as Read does, none of its.
+// The mutant: OpenTelemetry's carrier for HTTP headers, which writes and reads
+// Traceparent. NATS headers are case-sensitive, so it does not find the header of
+// others, and others find its header only if they read any case, as Read does.
 func TestCanonicalCase(t *testing.T) {
 	w3c, lost := propagation.TraceContext{}, 0
 	for range 100 {
@@ -141,21 +140,21 @@ func TestCanonicalCase(t *testing.T) {
 	}
 	require.Equal(t, 100, lost)
 
-	naive := nats.Header{}
-	w3c.Inject(w3c.Extract(t.Context(), propagation.MapCarrier{"traceparent": parent}), propagation.HeaderCarrier(http.Header(naive)))
-	require.Equal(t, nats.Header{"Traceparent": {parent}}, naive)
-	require.Empty(t, naive.Get("traceparent"), "as a peer in another language looks for it")
+	mutant := nats.Header{}
+	w3c.Inject(w3c.Extract(t.Context(), propagation.MapCarrier{"traceparent": parent}), propagation.HeaderCarrier(http.Header(mutant)))
+	require.Equal(t, nats.Header{"Traceparent": {parent}}, mutant)
+	require.Empty(t, mutant.Get("traceparent"), "as a peer in another language looks for it")
 	for name, v := range with("ce-traceparent") {
 		if name != "traceparent" {
-			naive[name] = v
+			mutant[name] = v
 		}
 	}
-	e, _, err := envelope.Read(naive, nil)
+	e, _, err := envelope.Read(mutant, nil)
 	require.NoError(t, err)
 	require.Equal(t, parent, e.TraceParent)
 }
 
-// The server's own tracing of messages starts by our traceparent, if it is sampled.
+// A sampled traceparent starts the message tracing of the server.
 func TestServerTraces(t *testing.T) {
 	opts := &server.Options{DontListen: true, NoLog: true, NoSigs: true}
 	require.NoError(t, opts.ProcessConfigString(`accounts { A { users [ {user: a, password: a} ], msg_trace: { dest: "traced" } } }`))

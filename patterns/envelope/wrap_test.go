@@ -12,8 +12,8 @@ import (
 	"github.com/natspatterns/catalog/patterns/envelope"
 )
 
-// anyForeign is a message as a stranger may send it, with all that could do harm or
-// be taken for ours.
+// anyForeign is a message from outside, with headers that could do harm or look like
+// ours.
 func anyForeign(t *rapid.T) *nats.Msg {
 	name := rapid.OneOf(rapid.StringMatching(`[A-Za-z-]{1,12}`), rapid.SampledFrom([]string{
 		"ce-id", "Ce-Id", "ce-specversion", "outer-ce-id", "outer-", "Outer-x", "traceparent", "Traceparent", "tracestate",
@@ -37,9 +37,9 @@ func same(t require.TestingT, want, got *nats.Msg) {
 	}
 }
 
-// What comes from outside has, inside, an envelope of ours and no header of its own;
-// and goes out as it came.
-func TestBorder(t *testing.T) {
+// Inside, a message from outside has our envelope and none of its headers. Unwrap returns
+// it as it was.
+func TestWrap(t *testing.T) {
 	send := echo(t)
 	rapid.Check(t, func(t *rapid.T) {
 		foreign := send(anyForeign(t))
@@ -54,12 +54,12 @@ func TestBorder(t *testing.T) {
 		plain := &nats.Msg{}
 		require.NoError(t, envelope.Write(plain, e))
 		for name, values := range in.Header {
-			require.True(t, strings.HasPrefix(name, "outer-") || slices.Equal(plain.Header[name], values), "%s of the stranger is in force", name)
+			require.True(t, strings.HasPrefix(name, "outer-") || slices.Equal(plain.Header[name], values), "the foreign header %s has effect", name)
 		}
 		in.Header.Set("Nats-Stream", "SECRET") // as a republishing stream does
 		same(t, foreign, send(envelope.Unwrap(in)))
 
-		// One who has wrapped it is a stranger to the next.
+		// A message can be wrapped twice.
 		twice, err := envelope.Wrap(in, e)
 		require.NoError(t, err)
 		same(t, foreign, envelope.Unwrap(envelope.Unwrap(twice)))

@@ -22,16 +22,16 @@ func TestWriteRefuses(t *testing.T) {
 		"no id":                      {func(e *envelope.Envelope) { e.ID = "" }, "id is missing"},
 		"no source":                  {func(e *envelope.Envelope) { e.Source = "" }, "source is missing"},
 		"no type":                    {func(e *envelope.Envelope) { e.Type = "" }, "type is missing"},
-		"only spaces":                {func(e *envelope.Envelope) { e.Type = "  " }, `type "  " is no text`},
-		"a header smuggled in":       {func(e *envelope.Envelope) { e.ID = "1\r\nNats-Rollup: all" }, `id "1\r\nNats-Rollup: all" is no text of printable`},
+		"only spaces":                {func(e *envelope.Envelope) { e.Type = "  " }, `type "  " is not printable text`},
+		"a header smuggled in":       {func(e *envelope.Envelope) { e.ID = "1\r\nNats-Rollup: all" }, `id "1\r\nNats-Rollup: all" is not printable text`},
 		"a control character":        {func(e *envelope.Envelope) { e.Subject = "a\u0085b" }, "subject"},
 		"no UTF-8":                   {func(e *envelope.Envelope) { e.Correlation = "\xff" }, "correlationid"},
-		"too long":                   {func(e *envelope.Envelope) { e.Causation = strings.Repeat("x", 1025) }, "causationid has 1025 bytes; 1024 at most"},
-		"source is no URI reference": {func(e *envelope.Envelope) { e.Source = "1:shop" }, `source "1:shop" is no URI reference`},
-		"a host that is none":        {func(e *envelope.Envelope) { e.Source = "//a b/" }, `source "//a b/" is no URI reference`},
+		"too long":                   {func(e *envelope.Envelope) { e.Causation = strings.Repeat("x", 1025) }, "causationid has 1025 bytes; use at most 1024"},
+		"source is not a URI reference": {func(e *envelope.Envelope) { e.Source = "1:shop" }, `source "1:shop" is not a URI reference`},
+		"a host that is none":        {func(e *envelope.Envelope) { e.Source = "//a b/" }, `source "//a b/" is not a URI reference`},
 		"no media type":              {func(e *envelope.Envelope) { e.ContentType = "json;" + "=" }, "datacontenttype"},
 		"a trace that smuggles":      {func(e *envelope.Envelope) { e.TraceState = "a=1\r\nNats-TTL: 1s" }, "tracestate"},
-		"a year of five digits":      {func(e *envelope.Envelope) { e.Time = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) }, "is not of RFC 3339"},
+		"a year of five digits":      {func(e *envelope.Envelope) { e.Time = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) }, "is not a time of RFC 3339"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e, m := full(), &nats.Msg{Header: nats.Header{"ce-id": {"as it was"}}}
@@ -52,29 +52,29 @@ func TestReadRefuses(t *testing.T) {
 		is     error
 		says   string
 	}{
-		"nothing":                     {nats.Header{}, "", envelope.ErrNone, "none"},
-		"JSON that is no event":       {nats.Header{}, `{"id":"1"}`, envelope.ErrNone, "none"},
-		"JSON in another case":        {nats.Header{}, `{"SpecVersion":"1.0"}`, envelope.ErrNone, "none"},
-		"an old version":              {with("ce-specversion", "0.3"), "", envelope.ErrEnvelope, `specversion is "0.3", not 1.0`},
+		"nothing":                     {nats.Header{}, "", envelope.ErrNoEnvelope, "no envelope"},
+		"JSON that is no event":       {nats.Header{}, `{"id":"1"}`, envelope.ErrNoEnvelope, "no envelope"},
+		"JSON in another case":        {nats.Header{}, `{"SpecVersion":"1.0"}`, envelope.ErrNoEnvelope, "no envelope"},
+		"an old version":              {with("ce-specversion", "0.3"), "", envelope.ErrEnvelope, `specversion is "0.3"; use 1.0`},
 		"no version":                  {with("ce-specversion"), `{"specversion":"1.0","id":"1"}`, envelope.ErrEnvelope, "specversion is missing"},
 		"no id":                       {with("ce-id"), "", envelope.ErrEnvelope, "id is missing"},
 		"an empty id":                 {with("ce-id", ""), "", envelope.ErrEnvelope, "id is empty"},
-		"two ids":                     {with("ce-id", "1", "2"), "", envelope.ErrEnvelope, "id is there more than once"},
-		"two ids in two cases":        {with("CE-ID", "2"), "", envelope.ErrEnvelope, "id is there more than once"},
-		"a bad time":                  {with("ce-time", "yesterday"), "", envelope.ErrEnvelope, `time "yesterday" is not of RFC 3339`},
+		"two ids":                     {with("ce-id", "1", "2"), "", envelope.ErrEnvelope, "id occurs more than once"},
+		"two ids in two cases":        {with("CE-ID", "2"), "", envelope.ErrEnvelope, "id occurs more than once"},
+		"a bad time":                  {with("ce-time", "yesterday"), "", envelope.ErrEnvelope, `time "yesterday" is not a time of RFC 3339`},
 		"an overlong space":           {with("ce-id", "%C0%A0"), "", envelope.ErrEnvelope, "id"},
 		"an encoded line break":       {with("ce-id", "1%0D%0Ax"), "", envelope.ErrEnvelope, "id"},
 		"too long":                    {with("ce-type", strings.Repeat("x", 1025)), "", envelope.ErrEnvelope, "type has 1025 bytes"},
-		"both modes":                  {with("Content-Type", "application/cloudevents+json"), "", envelope.ErrEnvelope, "content-type says structured"},
-		"a batch of events":           {nats.Header{"content-type": {"application/cloudevents-batch+json"}}, "[]", envelope.ErrEnvelope, "body is no JSON object"},
-		"structured, and broken":      {json, "{", envelope.ErrEnvelope, "body is no JSON object"},
+		"both modes":                  {with("Content-Type", "application/cloudevents+json"), "", envelope.ErrEnvelope, "content-type means structured"},
+		"a batch of events":           {nats.Header{"content-type": {"application/cloudevents-batch+json"}}, "[]", envelope.ErrEnvelope, "body is not a JSON object"},
+		"structured, and broken":      {json, "{", envelope.ErrEnvelope, "body is not a JSON object"},
 		"structured, without version": {json, `{"id":"1","source":"/s","type":"t"}`, envelope.ErrEnvelope, "specversion is missing"},
 		"structured, id a number":     {json, `{"specversion":"1.0","id":1}`, envelope.ErrEnvelope, "id is 1, not a string"},
 		"structured, no base64":       {json, `{"specversion":"1.0","id":"1","source":"/s","type":"t","data_base64":"?"}`, envelope.ErrEnvelope, "data_base64"},
 		"structured, two ids":         {json, `{"specversion":"1.0","id":"1","source":"/s","type":"t","id":"2"}`, envelope.ErrEnvelope, `body has "id" more than once`},
 		"two ids, and no word of it":  {nats.Header{}, `{"specversion":"1.0","id":"1","source":"/s","type":"t","id":"2"}`, envelope.ErrEnvelope, `body has "id" more than once`},
 		"structured, no UTF-8":        {json, `{"specversion":"1.0","id":"` + "\xff" + `","source":"/s","type":"t"}`, envelope.ErrEnvelope, "UTF-8"},
-		"structured, more behind it":  {json, `{"specversion":"1.0","id":"1","source":"/s","type":"t"} {}`, envelope.ErrEnvelope, "body is no JSON object"},
+		"structured, more behind it":  {json, `{"specversion":"1.0","id":"1","source":"/s","type":"t"} {}`, envelope.ErrEnvelope, "body is not a JSON object"},
 		"an id of two quotes":         {with("ce-id", `""`), "", envelope.ErrEnvelope, "id is empty"},
 		"structured, data twice":      {json, `{"specversion":"1.0","id":"1","source":"/s","type":"t","data_base64":"","data":1}`, envelope.ErrEnvelope, "data_base64"},
 	} {
@@ -88,7 +88,7 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
-// with is a good header, but for one.
+// with returns a valid header with one change.
 func with(name string, values ...string) nats.Header {
 	m := &nats.Msg{}
 	if err := envelope.Write(m, full()); err != nil {
@@ -100,7 +100,7 @@ func with(name string, values ...string) nats.Header {
 	return m.Header
 }
 
-// Others write what is allowed otherwise.
+// Other producers write allowed variations.
 func TestReadAccepts(t *testing.T) {
 	for name, c := range map[string]struct {
 		header nats.Header
@@ -157,9 +157,9 @@ func TestTracerRefuses(t *testing.T) {
 		require.ErrorContains(t, tracer.Publish(ctx, js, m, full()), "envelope: publish order-1.paid to nowhere: nats: no response from stream")
 		_, err := tracer.Request(ctx, nc, m, full())
 		require.ErrorIs(t, err, nats.ErrNoResponders)
-		require.ErrorIs(t, tracer.Serve(ctx, m, nil), envelope.ErrHandler)
-		require.ErrorIs(t, tracer.Batch(ctx, nil, nil), envelope.ErrHandler)
-		require.ErrorIs(t, tracer.Serve(ctx, &nats.Msg{Subject: "s"}, good), envelope.ErrNone)
+		require.ErrorIs(t, tracer.Serve(ctx, m, nil), envelope.ErrConfig)
+		require.ErrorIs(t, tracer.Batch(ctx, nil, nil), envelope.ErrConfig)
+		require.ErrorIs(t, tracer.Serve(ctx, &nats.Msg{Subject: "s"}, good), envelope.ErrNoEnvelope)
 		poison := errors.New("cannot")
 		require.ErrorIs(t, tracer.Serve(ctx, m, func(context.Context, envelope.Envelope, []byte) error { return poison }), poison)
 		nc.Close()

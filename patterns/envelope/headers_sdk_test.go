@@ -18,7 +18,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/envelope"
 )
 
-// toSDK makes the SDK's event of an envelope and a payload.
+// toSDK returns an envelope and a payload as an event of the SDK.
 func toSDK(t require.TestingT, e envelope.Envelope, data []byte) event.Event {
 	ev := event.New()
 	ev.SetID(e.ID)
@@ -43,8 +43,8 @@ func isJSON(e envelope.Envelope) bool {
 	return e.ContentType == "" || strings.HasSuffix(e.ContentType, "json")
 }
 
-// An envelope of ours is the SDK's event, and an event of the SDK our envelope: in
-// binary mode and, made by the SDK, in structured mode.
+// The SDK reads our envelopes, and we read its events: in binary mode and, written by
+// the SDK, in structured mode.
 func TestSDK(t *testing.T) {
 	send, ctx := echo(t), context.Background()
 	rapid.Check(t, func(t *rapid.T) {
@@ -93,9 +93,8 @@ func TestSDK(t *testing.T) {
 	})
 }
 
-// The binding has values percent-encoded; the SDK does not encode, nor decode. So
-// what needs it comes through to us from the SDK, but for what looks encoded, and
-// comes encoded to the SDK from us.
+// The binding percent-encodes values; the SDK neither encodes nor decodes. So we read
+// its values, except those that look encoded, and it reads ours in encoded form.
 func TestSDKDoesNotEncode(t *testing.T) {
 	ctx := context.Background()
 	for _, c := range []struct{ value, toUs, toSDK string }{
@@ -121,8 +120,8 @@ func TestSDKDoesNotEncode(t *testing.T) {
 	}
 }
 
-// What is in an event in structured mode is JSON as it stands if its type is, and
-// else a text or bytes.
+// The payload of an event in structured mode is JSON if its media type is, and otherwise
+// text or bytes.
 func TestStructured(t *testing.T) {
 	for _, c := range []struct{ members, want string }{
 		{`"data":"a"`, `"a"`},

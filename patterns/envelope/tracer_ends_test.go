@@ -17,7 +17,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/envelope"
 )
 
-// Who is asked may never answer; the caller waits no longer than it said, or five seconds.
+// Without a reply, a request ends with its context, or after 5 s.
 func TestRequestEnds(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		spans, tracer := recorder(t)
@@ -45,7 +45,7 @@ func TestRequestEnds(t *testing.T) {
 	})
 }
 
-// A handler that panics did not do its work, and its span says so.
+// The span of a handler that panics has an error.
 func TestPanic(t *testing.T) {
 	spans, tracer := recorder(t)
 	m := &nats.Msg{Subject: "s"}
@@ -58,12 +58,12 @@ func TestPanic(t *testing.T) {
 	})
 	require.Len(t, spans.GetSpans(), 2)
 	for _, span := range spans.GetSpans() {
-		require.Equal(t, sdktrace.Status{Code: codes.Error, Description: "envelope: the handler did not return, but panicked"}, span.Status, span.Name)
+		require.Equal(t, sdktrace.Status{Code: codes.Error, Description: "envelope: the handler panicked"}, span.Status, span.Name)
 	}
 }
 
-// A batch has no link to what is no trace; and the SDK keeps 128 links of a span,
-// the last, unless it is told otherwise.
+// A batch has no link to a bad trace context. The SDK keeps the last 128 links of a span
+// by default.
 func TestBatchLinks(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		spans, tracer := recorder(t)

@@ -11,14 +11,14 @@ import (
 	"github.com/natspatterns/catalog/patterns/envelope"
 )
 
-// What an envelope does not do: it proves nothing, and delivers nothing.
+// Not promised: an envelope proves nothing and delivers nothing.
 func TestNotPromised(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		tracer, mallory, shop := envelope.NewTracer(nil), s.Connect("mallory"), s.Connect("shop")
 		send := func(id string) error {
 			return tracer.Send(t.Context(), mallory, &nats.Msg{Subject: "paid"}, envelope.New("/bank", "order.paid", id))
 		}
-		require.NoError(t, send("nobody hears this"))
+		require.NoError(t, send("without a subscriber"))
 		require.NoError(t, mallory.Flush())
 		paid := must(shop.SubscribeSync("paid"))
 		require.NoError(t, shop.Flush())

@@ -19,7 +19,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/envelope"
 )
 
-// recorder exports the spans of all services to where a test reads them.
+// recorder collects the spans of all services.
 func recorder(t testing.TB) (*tracetest.InMemoryExporter, *envelope.Tracer) {
 	spans := tracetest.NewInMemoryExporter()
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSyncer(spans))
@@ -27,7 +27,7 @@ func recorder(t testing.TB) (*tracetest.InMemoryExporter, *envelope.Tracer) {
 	return spans, envelope.NewTracer(provider)
 }
 
-// edges draws the exported spans, sorted: name, kind, its parent, its links.
+// edges returns the spans as text, sorted: name, kind, parent, links.
 func edges(spans tracetest.SpanStubs) (lines []string) {
 	name := map[trace.SpanID]string{}
 	for _, s := range spans {
@@ -44,8 +44,8 @@ func edges(spans tracetest.SpanStubs) (lines []string) {
 	return lines
 }
 
-// office is three services: the shop's order is stored in ORDERS, billing handles it,
-// asks the bank, and stores its consequence in PAID. It returns all envelopes seen.
+// office is three services: the shop stores an order in ORDERS; billing handles it,
+// sends a request to the bank, and stores a message in PAID. It returns all envelopes.
 func office(t *testing.T, s *natstest.Server, tracer *envelope.Tracer, orders ...string) (seen []envelope.Envelope) {
 	ctx := t.Context()
 	shop, billing, bank := s.JetStream("shop"), s.JetStream("billing"), s.Connect("bank")
@@ -96,8 +96,8 @@ func office(t *testing.T, s *natstest.Server, tracer *envelope.Tracer, orders ..
 	return seen
 }
 
-// The story of an order through a stream, a request and its reply, and another stream,
-// is one trace, and its envelopes one tree.
+// An order through a stream, a request and its reply, and another stream is one trace,
+// and its envelopes are one tree.
 func TestThreeHops(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		spans, tracer := recorder(t)
@@ -127,7 +127,7 @@ func TestThreeHops(t *testing.T) {
 	})
 }
 
-// tree draws who was caused by whom.
+// tree returns the causes as text.
 func tree(all []envelope.Envelope, cause, indent string) (lines []string) {
 	for _, e := range all {
 		if e.Causation == cause {

@@ -12,9 +12,9 @@ import (
 	"github.com/natspatterns/catalog/patterns/envelope"
 )
 
-// A hundred answers come on one subject, in any order, and each is matched to what it
-// answers by its causation. The naive way, by what is asked, loses all but one of
-// those who ask the same.
+// A hundred replies arrive on one subject, in any order, and each is matched to its
+// request by its causation. The mutant matches by the question, and loses all but one
+// of the same questions.
 func TestCorrelation(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		tracer, kitchen, waiter := envelope.NewTracer(nil), s.Connect("kitchen"), s.Connect("waiter")
@@ -41,7 +41,7 @@ func TestCorrelation(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, tracer.Send(t.Context(), kitchen, &nats.Msg{Subject: "served", Data: dish}, e.Next("/kitchen", "dish.served", e.ID+".served")))
 		}
-		right, naive := 0, 0
+		right, mutant := 0, 0
 		for i := range 100 {
 			m := must(served.NextMsg(time.Second))
 			e, dish, err := envelope.Read(m.Header, m.Data)
@@ -50,10 +50,10 @@ func TestCorrelation(t *testing.T) {
 				right++
 			}
 			if byDish[string(dish)] == 99-i {
-				naive++
+				mutant++
 			}
 		}
 		require.Equal(t, 100, right)
-		require.Equal(t, 10, naive, "of 100")
+		require.Equal(t, 10, mutant, "of 100")
 	})
 }
