@@ -77,7 +77,7 @@ func TestReorderQueueEdges(t *testing.T) {
 		require.Equal(t, testMsg{number: 33}, q.held[0].Msg)
 	})
 	t.Run("an unknown next number has no gap and releases nothing", func(t *testing.T) {
-		q := filled(0, 1, 2)
+		q := filled(0, 2, 3)
 		from, to := q.gap()
 		require.Zero(t, from+to)
 		require.Nil(t, q.peek())

@@ -87,7 +87,7 @@ func (d *Dispatcher) Run(ctx context.Context, ledger Ledger) error {
 	}
 	stopProgress := keepInProgress(d.cfg.Takeover, d.cfg.Log, d.heldMessages)
 	for _, p := range d.partitions {
-		wait, err := d.consume(running, p, fail)
+		wait, err := d.readPartition(running, p, fail)
 		if err != nil {
 			fail(err)
 			break
@@ -103,9 +103,9 @@ func (d *Dispatcher) Run(ctx context.Context, ledger Ledger) error {
 	return fmt.Errorf("perkey: %s: %w", d.name, context.Cause(running))
 }
 
-// consume reads a partition. The server unpins a client that sends no pull request
+// readPartition receives the events of p. The server unpins a client that sends no pull request
 // for Takeover, so each of them expires earlier.
-func (d *Dispatcher) consume(running context.Context, p *partition, fail func(error)) (wait func(), err error) {
+func (d *Dispatcher) readPartition(running context.Context, p *partition, fail func(error)) (wait func(), err error) {
 	return consume(running, d.js.Conn(), p, d.cfg.Log, fail, func(msg jetstream.Msg) {
 		p.pin = msg.Headers().Get("Nats-Pin-Id")
 		select {

@@ -62,20 +62,17 @@ func (d *Dispatcher) applyNext(ctx context.Context, q *keyQueue) error {
 // nextEvents returns the next event. If it is not held, the ledger is asked which one
 // is next. If that one was missing before the last wait, too, Missing is called.
 func (d *Dispatcher) nextEvents(ctx context.Context, q *keyQueue) ([]Event, error) {
-	if e, ok, _ := d.peek(q); ok {
-		return []Event{e}, nil
+	if next, _ := d.peek(q); next != nil {
+		return next, nil
 	}
 	last, err := d.ledger.Last(ctx, q.key)
 	if err != nil {
 		return nil, fmt.Errorf("read the last version: %w", err)
 	}
 	d.advance(q, last+1)
-	e, ok, to := d.peek(q)
-	if ok {
-		return []Event{e}, nil
-	}
-	if to == 0 || !q.missing || d.cfg.Missing == nil {
-		return nil, nil
+	next, to := d.peek(q)
+	if next != nil || to == 0 || !q.missing || d.cfg.Missing == nil {
+		return next, nil
 	}
 	events, err := d.cfg.Missing(ctx, q.key, last+1, to)
 	if err != nil {
@@ -85,15 +82,14 @@ func (d *Dispatcher) nextEvents(ctx context.Context, q *keyQueue) ([]Event, erro
 }
 
 // peek returns the next event, or the last version of the gap before the held events.
-func (d *Dispatcher) peek(q *keyQueue) (e Event, ok bool, gapEnd uint64) {
+func (d *Dispatcher) peek(q *keyQueue) (next []Event, gapEnd uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if msg := q.peek(); msg != nil {
-		e, err := parseEvent(msg)
-		return e, err == nil, 0
+		return []Event{{Key: q.key, Version: q.next, Header: msg.Headers(), Data: msg.Data()}}, 0
 	}
 	_, gapEnd = q.gap()
-	return e, false, gapEnd
+	return nil, gapEnd
 }
 
 // advance acknowledges the events before next.

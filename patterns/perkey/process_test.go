@@ -2,6 +2,7 @@ package perkey_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -75,5 +76,25 @@ func TestMissingInAnyOrder(t *testing.T) {
 		time.Sleep(5100 * time.Millisecond)
 		require.Equal(t, map[string]int{"a": 8}, b.now().balance)
 		require.NoError(t, stop())
+	})
+}
+
+// Apply may change the event, also before it fails.
+func TestApplyChangesEvent(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		js, b := s.JetStream("owner"), newBank(0)
+		b.fails = func(e perkey.Event, try int) (bool, error) {
+			e.Header.Del(perkey.HeaderVersion)
+			if try == 1 {
+				return false, errors.New("not applied")
+			}
+			return true, nil
+		}
+		stop := run(t, s.JetStream("books"), b, perkey.Config{})
+		publish(t, js, deposit("a"), withdraw("a"))
+		time.Sleep(time.Second)
+		require.Equal(t, 80, b.now().balance["a"])
+		require.NoError(t, stop())
+		require.Zero(t, unacked(t, js, 1))
 	})
 }
