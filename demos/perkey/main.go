@@ -33,7 +33,7 @@ const ms = time.Millisecond
 
 func config(e *demo.Env) perkey.Config {
 	return perkey.Config{
-		Patience: 2 * time.Second, Takeover: 4 * time.Second, Grace: 100 * ms, Log: e.Log(), Metadata: e.Mark(),
+		GapTimeout: 2 * time.Second, Takeover: 4 * time.Second, Grace: 100 * ms, Log: e.Log(), Metadata: e.Mark(),
 		Missing: func(_ context.Context, key string, from, to uint64) ([]perkey.Event, error) {
 			e.Printf("event %d of %s does not come; the branch is asked, and tells", from, key)
 			return []perkey.Event{booking(key, from, "+100")}, nil
@@ -130,7 +130,7 @@ func clerk(ctx context.Context, e *demo.Env, nc *nats.Conn, at time.Duration, to
 	if err != nil || !e.At(at) {
 		return err
 	}
-	dispatcher, err := perkey.New(ctx, js, topic, "books", config(e))
+	dispatcher, err := perkey.NewDispatcher(ctx, js, topic, "books", config(e))
 	if err != nil {
 		return err
 	}

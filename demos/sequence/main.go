@@ -35,8 +35,8 @@ func cast(e *demo.Env) error {
 		if err != nil || !e.At(250*time.Millisecond) {
 			return err
 		}
-		r, err := sequence.New(ctx, js, "WORDS", "telegrams", sequence.Config{
-			Patience: 2 * time.Second, Log: e.Log(), Metadata: e.Mark(),
+		r, err := sequence.NewResequencer(ctx, js, "WORDS", "telegrams", sequence.Config{
+			GapTimeout: 2 * time.Second, Log: e.Log(), Metadata: e.Mark(),
 			Missing: func(g sequence.Gap) sequence.Decision {
 				if g.ID == "telegram-3" {
 					e.Printf("the clerk misses word %d of %s, and goes on without", g.From, g.ID)

@@ -20,11 +20,11 @@ import (
 
 const benched, benchKeys = 10_000, 100
 
-// tally is a ledger of versions only.
+// tally is a ledger that stores only versions.
 type tally struct {
 	mu   sync.Mutex
 	last map[string]uint64
-	any  bool // in any order
+	any  bool // accepts any order
 	left int
 	done chan struct{}
 }
@@ -52,7 +52,7 @@ func (l *tally) Apply(_ context.Context, e perkey.Event) error {
 	return nil
 }
 
-// filled is a topic of events of 100 bytes; those of one key are some apart.
+// filled publishes events of 100 bytes. The keys alternate.
 func filled(b *testing.B, cfg perkey.Config) jetstream.JetStream {
 	b.Helper()
 	js := natstest.Start(b).JetStream("books")
@@ -68,19 +68,19 @@ func filled(b *testing.B, cfg perkey.Config) jetstream.JetStream {
 	return js
 }
 
-// The work: every event is read, entered in the ledger, and acknowledged, by sixteen
-// workers. The plain ones take what comes, whatever its key; so their ledger takes it.
+// 16 workers read, apply and acknowledge every event. The plain workers process events
+// in the order of arrival, so their ledger accepts any order.
 func BenchmarkDispatch(b *testing.B) {
-	same, err := perkey.Consumer("bank", "plain", 0, quiet(perkey.Config{}))
+	same, err := perkey.ConsumerConfig("bank", "plain", 0, quiet(perkey.Config{}))
 	require.NoError(b, err)
 	ratio.Bar{Pattern: "perkey", Metric: "16 workers by key, beside 16 plain ones", AtLeast: 0.8, Pairs: 11}.Compare(b,
 		func(b *testing.B) time.Duration { return plain(b, same) }, dispatched)
 }
 
-// What it costs that one process reads alone, and only its partition.
+// The cost of partitions and of pinned clients.
 func BenchmarkPinned(b *testing.B) {
 	free := jetstream.ConsumerConfig{AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: 65_536}
-	ratio.Bar{Pattern: "perkey", Metric: "16 workers by key, beside 16 of no partition", AtLeast: 0.65, Pairs: 11}.Compare(b,
+	ratio.Bar{Pattern: "perkey", Metric: "16 workers by key, beside 16 without partitions", AtLeast: 0.65, Pairs: 11}.Compare(b,
 		func(b *testing.B) time.Duration { return plain(b, free) }, dispatched)
 }
 

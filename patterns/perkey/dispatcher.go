@@ -1,207 +1,168 @@
 package perkey
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Dispatcher reads a topic for a listener and hands its events to workers: those of
-// one key one after the other, those of different keys at the same time.
+// Dispatcher reads a topic for a service and applies its events: those of one key one
+// after the other, those of different keys at the same time.
 type Dispatcher struct {
-	cfg     Config
-	js      jetstream.JetStream
-	name    string
-	stream  string
-	readers []*reader
-	ran     atomic.Bool
-	ledger  Ledger
-	room    chan struct{} // one for each message held
-	ready   chan *line    // lines that want a worker
+	cfg        Config
+	js         jetstream.JetStream
+	name       string // in log lines and errors
+	stream     jetstream.Stream
+	partitions []*partition
+	ran        atomic.Bool
+	ledger     Ledger
+	slots      chan struct{}  // one for each message held
+	ready      chan *keyQueue // for the next free worker
 
-	mu      sync.Mutex // guards what follows, and the lines' own; never held while waiting
-	lines   map[string]*line
-	resting int // events held on lines that are not busy
+	mu     sync.Mutex // guards what follows and each keyQueue; not held during a call
+	queues map[string]*keyQueue
+	idle   int // messages held in queues that are not active
 }
 
-// reader is a consumer, and the pin by which the server knows this process to be the
-// one that reads.
-type reader struct {
+// partition is a consumer with the pin that the server assigned to this process.
+type partition struct {
 	jetstream.Consumer
 	pin string
 }
 
-// New makes a dispatcher of topic for listener, and creates what it needs. The
-// context bounds this call only.
-func New(ctx context.Context, js jetstream.JetStream, topic, listener string, cfg Config) (*Dispatcher, error) {
-	cfg, err := cfg.normal()
-	for _, id := range []string{topic, listener} {
-		if err == nil {
-			err = checkID(id)
-		}
-	}
-	if err != nil {
+// NewDispatcher returns a dispatcher of topic for service. It creates a missing stream
+// or consumer. The context bounds this call only.
+func NewDispatcher(ctx context.Context, js jetstream.JetStream, topic, service string, cfg Config) (*Dispatcher, error) {
+	want, err := StreamConfig(topic, cfg)
+	if err = cmp.Or(err, checkID(service)); err != nil {
 		return nil, err
 	}
-	d := &Dispatcher{cfg: cfg, js: js, name: listener + " of " + topic, stream: "PERKEY_" + topic, room: make(chan struct{}, cfg.Room), ready: make(chan *line, cfg.Room), lines: map[string]*line{}}
-	if d.readers, err = setup(ctx, js, topic, listener, cfg); err != nil {
+	cfg, _ = cfg.normal() // valid: StreamConfig returned no error
+	d := &Dispatcher{
+		cfg: cfg, js: js, name: service + " of " + topic,
+		slots: make(chan struct{}, cfg.Buffer), ready: make(chan *keyQueue, cfg.Buffer), queues: map[string]*keyQueue{},
+	}
+	d.stream, err = ensure(ctx, streamOf(js, want.Name), want, cfg.Bind)
+	if err != nil {
 		return nil, fmt.Errorf("perkey: %s: %w", d.name, err)
+	}
+	for _, p := range cfg.Assigned {
+		want, err := ConsumerConfig(topic, service, p, cfg)
+		if err != nil {
+			return nil, err
+		}
+		cons, err := ensure(ctx, consumerOf(d.stream, want.Durable), want, cfg.Bind)
+		if err != nil {
+			return nil, fmt.Errorf("perkey: %s: %w", d.name, err)
+		}
+		d.partitions = append(d.partitions, &partition{Consumer: cons})
 	}
 	return d, nil
 }
 
-// Run has events applied until ctx ends, puts back what is held, and returns nil;
-// before that, it returns only if it cannot go on. It may be called once. Of several
-// processes that read a partition one is pinned, and the others stand by.
+// Run applies events until ctx ends, naks those that it holds, and returns nil.
+// Running calls of Apply have Grace to return. Run returns an error if it cannot
+// continue. It may be called once. Of the processes that read a partition one is
+// pinned, and the others are standbys.
 func (d *Dispatcher) Run(ctx context.Context, ledger Ledger) error {
 	if ledger == nil {
-		return fmt.Errorf("%w: the ledger is nil", ErrConfig)
+		return fmt.Errorf("%w: ledger is nil", ErrConfig)
 	}
 	if d.ran.Swap(true) {
-		return ErrTwice
+		return ErrAlreadyRun
 	}
 	d.ledger = ledger
-	apply, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	running, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	work, cancel := withGrace(running, d.cfg.Grace)
 	defer cancel()
-	leave, gone := make(chan struct{}), make(chan error, len(d.readers))
-	var workers sync.WaitGroup
-	for range d.cfg.Workers {
-		workers.Go(func() {
-			for {
-				select {
-				case <-leave:
-					return
-				case l := <-d.ready:
-					select {
-					case <-leave: // which of two ready cases is chosen is chance
-						return
-					default:
-						d.work(apply, l)
-					}
-				}
-			}
-		})
+	var all sync.WaitGroup
+	for range d.cfg.Concurrency {
+		all.Go(func() { d.runWorker(running, work) })
 	}
-	var reading []jetstream.ConsumeContext
-	var err error
-	for _, r := range d.readers {
-		c, fail := d.read(apply, r, leave, gone)
-		if err = fail; err != nil {
+	stopProgress := keepInProgress(d.cfg.Takeover, d.cfg.Log, d.heldMessages)
+	for _, p := range d.partitions {
+		wait, err := d.readPartition(running, p, fail)
+		if err != nil {
+			fail(err)
 			break
 		}
-		reading = append(reading, c)
+		all.Go(wait)
 	}
-	alive := time.NewTicker(d.cfg.Takeover / 3)
-	defer alive.Stop()
-	for err == nil && ctx.Err() == nil {
+	all.Wait()
+	stopProgress()
+	d.release(context.WithoutCancel(ctx))
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("perkey: %s: %w", d.name, context.Cause(running))
+}
+
+// readPartition receives the events of p. The server unpins a client that sends no pull request
+// for Takeover, so each of them expires earlier.
+func (d *Dispatcher) readPartition(running context.Context, p *partition, fail func(error)) (wait func(), err error) {
+	return consume(running, d.js.Conn(), p, d.cfg.Log, fail, func(msg jetstream.Msg) {
+		p.pin = msg.Headers().Get("Nats-Pin-Id")
 		select {
-		case <-ctx.Done():
-		case err = <-gone:
-		case <-alive.C:
-			d.hold()
-			if d.js.Conn().IsClosed() {
-				err = nats.ErrConnectionClosed
-			}
+		case d.slots <- struct{}{}:
+			d.receive(msg)
+		case <-running.Done():
+			warnIf(d.cfg.Log, "nak", msg, msg.Nak())
 		}
-	}
-	close(leave)
-	late := time.AfterFunc(d.cfg.Grace, cancel)
-	for _, c := range reading {
-		if d.js.Conn().IsConnected() {
-			c.Drain() // puts back what it has fetched ahead
-		} else {
-			c.Stop() // a drain would wait for the server
-		}
-	}
-	for _, c := range reading {
-		<-c.Closed()
-	}
-	workers.Wait()
-	late.Stop()
-	d.handBack(context.WithoutCancel(ctx))
-	if err != nil && ctx.Err() == nil {
-		return fmt.Errorf("perkey: %s: %w", d.name, err)
-	}
-	return nil
+	}, jetstream.PullPriorityGroup(group), jetstream.PullExpiry(d.cfg.Takeover/4), jetstream.PullMaxMessages(min(d.cfg.Buffer, 500)))
 }
 
-// read takes what comes from a partition. It asks more often than Takeover: who does
-// not ask for so long, loses the pin.
-func (d *Dispatcher) read(ctx context.Context, r *reader, leave chan struct{}, gone chan error) (jetstream.ConsumeContext, error) {
-	return r.Consume(func(m jetstream.Msg) {
-		r.pin = m.Headers().Get("Nats-Pin-Id")
+// runWorker processes ready queues until running ends.
+func (d *Dispatcher) runWorker(running, work context.Context) {
+	for running.Err() == nil {
 		select {
-		case d.room <- struct{}{}:
-			d.take(m)
-		case <-leave:
-			_ = m.Nak() // else it comes again after Takeover
-		}
-	}, jetstream.PullPriorityGroup(group), jetstream.PullExpiry(d.cfg.Takeover/4), jetstream.PullMaxMessages(min(d.cfg.Room, 500)),
-		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
-			d.cfg.Log.Debug("perkey: reading is interrupted", "dispatcher", d.name, "err", err)
-			if !errors.Is(err, jetstream.ErrConsumerDeleted) && !errors.Is(err, jetstream.ErrBadRequest) { // these end it; if it is gone otherwise, we are not told
-				ctx, cancel := context.WithTimeout(ctx, time.Second)
-				defer cancel()
-				_, err = r.Info(ctx)
-				if !errors.Is(err, jetstream.ErrConsumerNotFound) && !errors.Is(err, jetstream.ErrStreamNotFound) {
-					return
-				}
-			}
-			select {
-			case gone <- err:
-			default: // it is known
-			}
-		}))
-}
-
-// hold tells the server that what is held is not lost.
-func (d *Dispatcher) hold() {
-	var long []jetstream.Msg
-	d.mu.Lock()
-	for _, l := range d.lines {
-		for _, h := range l.held {
-			if h.msg != nil && time.Since(h.since) >= d.cfg.Takeover/4 {
-				long = append(long, h.msg)
+		case <-running.Done():
+		case q := <-d.ready:
+			if running.Err() == nil { // select chooses at random
+				d.process(work, q)
 			}
 		}
-	}
-	d.mu.Unlock()
-	for _, m := range long {
-		_ = m.InProgress() // else it comes again, and is known
 	}
 }
 
-// handBack lets others go on at once: with what is held, and with the partitions.
-func (d *Dispatcher) handBack(ctx context.Context) {
+// heldMessages returns the messages that are not acknowledged yet.
+func (d *Dispatcher) heldMessages() (held []jetstream.Msg) {
 	d.mu.Lock()
-	lines := d.lines
-	d.lines = nil // what a timer wakes now finds it is over
-	d.mu.Unlock()
-	for _, l := range lines {
-		for _, h := range l.held {
-			if h.msg != nil {
-				_ = h.msg.Nak()
-			}
+	defer d.mu.Unlock()
+	for _, q := range d.queues {
+		for _, msg := range q.held {
+			held = append(held, msg)
 		}
 	}
+	return held
+}
+
+// release makes the held messages and the partitions available to other processes at
+// once, instead of after Takeover.
+func (d *Dispatcher) release(ctx context.Context) {
+	for _, msg := range d.heldMessages() {
+		warnIf(d.cfg.Log, "nak", msg, msg.Nak())
+	}
+	d.mu.Lock()
+	d.queues = nil // stops the timers
+	d.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	for _, r := range d.readers {
-		if !d.js.Conn().IsConnected() {
-			return
-		}
-		info, err := r.Info(ctx)
-		if err != nil || len(info.PriorityGroups) == 0 || r.pin == "" || info.PriorityGroups[0].PinnedClientID != r.pin {
+	for _, p := range d.partitions {
+		if p.pin == "" || !d.js.Conn().IsConnected() {
 			continue
 		}
-		if s, err := d.js.Stream(ctx, d.stream); err == nil {
-			_ = s.UnpinConsumer(ctx, info.Name, group) // or the next waits for Takeover
+		info, err := p.Info(ctx)
+		if err != nil || len(info.PriorityGroups) == 0 || info.PriorityGroups[0].PinnedClientID != p.pin {
+			continue
+		}
+		if err := d.stream.UnpinConsumer(ctx, info.Name, group); err != nil {
+			d.cfg.Log.Warn("perkey: could not unpin; a standby waits for Takeover", "dispatcher", d.name, "consumer", info.Name, "err", err)
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/perkey"
 )
 
-// page is a ledger on a page: one account. A database does this in a transaction.
+// page is a ledger of one account. A database does this in a transaction.
 type page struct {
 	version uint64
 	done    chan struct{}
@@ -32,7 +32,7 @@ func (p *page) Apply(_ context.Context, e perkey.Event) error {
 	return nil
 }
 
-// What was published in the wrong order is applied in the right one.
+// Events published in the wrong order are applied in order.
 func Example() {
 	nc, err := nats.Connect(natstest.URL()) // nats.DefaultURL, with a server of your own
 	if err != nil {
@@ -45,7 +45,7 @@ func Example() {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	d, err := perkey.New(ctx, js, "accounts", "ledger", perkey.Config{})
+	d, err := perkey.NewDispatcher(ctx, js, "accounts", "ledger", perkey.Config{})
 	if err != nil {
 		log.Fatal(err)
 	}

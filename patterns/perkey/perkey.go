@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -14,95 +15,126 @@ import (
 )
 
 var (
-	// ErrID reports an identity that cannot be one token of a subject.
-	ErrID = errors.New("perkey: bad id")
-	// ErrConfig reports a Config that makes no sense; the text names the field.
+	// ErrID reports an ID that cannot be one token of a subject.
+	ErrID = errors.New("perkey: bad ID")
+	// ErrConfig reports a bad Config field or argument.
 	ErrConfig = errors.New("perkey: bad config")
-	// ErrVersion reports an event that does not say which one of its key it is.
+	// ErrVersion reports an event without a version.
 	ErrVersion = errors.New("perkey: bad version")
-	// ErrMismatch reports a stream or consumer that exists and is set up otherwise.
-	ErrMismatch = errors.New("perkey: set up otherwise; Provision changes that")
-	// ErrTwice reports that Run was called again.
-	ErrTwice = errors.New("perkey: Run was called twice; make a new Dispatcher")
+	// ErrMismatch reports a stream or consumer with weaker settings.
+	ErrMismatch = errors.New("perkey: exists with other settings; change Config or call Provision")
+	// ErrAlreadyRun reports a second call of Run.
+	ErrAlreadyRun = errors.New("perkey: Run was already called")
 )
 
-// HeaderVersion tells the version of a message.
+// HeaderVersion is the header with the version of an event.
 const HeaderVersion = "Perkey-Version"
 
-// Event is what has happened to the resource Key.
+// Event is a change of the resource Key.
 type Event struct {
 	Key     string
-	Version uint64 // 1 for the first of its key, then 2, and so on; given once, by whoever owns the resource
+	Version uint64 // 1 for the first event of the key, then 2, and so on; the owner of the resource assigns it
 	Header  nats.Header
 	Data    []byte
 }
 
-// Ledger is where a listener's effects are, and with them the version of the last
-// event that had its effect on each key.
+// Ledger stores the effects of events, and the version of the last event applied to
+// each key.
 type Ledger interface {
 	// Last returns the version of the last event applied to key; 0 if there is none.
 	Last(ctx context.Context, key string) (uint64, error)
-	// Apply gives e its effect and stores its version, both or neither, provided that
-	// the last one applied to e.Key is the one before. After an error Last is asked,
-	// and if e is not in, it is tried again: after 100ms, then twice as long, up to
-	// 10s. Until then nothing later of its key is applied. To pass over an event that
-	// can never be applied, store its version without an effect and return nil.
+	// Apply stores the effect of e and its version in one transaction. It returns an
+	// error if the last version of e.Key is not e.Version-1. After an error or a panic,
+	// Last is called. If e is not stored, Apply is called again after Backoff, which
+	// doubles up to 10 s. Later events of the key wait. To skip an event that can never
+	// be applied, store its version without an effect and return nil.
 	Apply(ctx context.Context, e Event) error
 }
 
 // Config tunes a [Dispatcher]. The zero Config is ready to use.
 type Config struct {
-	Workers  int           // events applied at a time, each of another key; 16 if zero
-	Room     int           // events held here at most, half of them waiting for one before; 1000 if zero
-	Patience time.Duration // how long a missing event is waited for before Missing is asked, and asked again; 5s if zero
-	// Missing asks for events from to to of a key, which do not come; the owner of the
-	// resource, say. It may return some or none. Nil: they are waited for.
+	Concurrency int           // events applied at a time, each of another key; 16 if zero
+	Buffer      int           // events held in memory, at most half of them waiting for an earlier event; 1,000 if zero
+	GapTimeout  time.Duration // wait for a missing event before Missing is called, and called again; 5 s if zero
+	// Missing fetches the missing events from to to of key, for example from the owner of
+	// the resource. It may return some of them, or none. If it is nil, Run waits.
 	Missing func(ctx context.Context, key string, from, to uint64) ([]Event, error)
+	Backoff time.Duration // before a failed event is retried, doubled up to 10 s; 100 ms if zero
 
 	Partitions int           // of the topic, by hash of the key; 1 if zero
-	Reads      []int         // the partitions this process reads, each alone or standing by; all if empty
-	Takeover   time.Duration // after a reader's death, until another reads its partitions and has what it held; 10s if zero, at least 4s
-
-	Grace time.Duration // for what is being applied when Run is to end; 10s if zero
-	Log   *slog.Logger  // discarded if nil
+	Assigned   []int         // the partitions that this process reads; all if empty
+	Takeover   time.Duration // after a crash, until another process reads its partitions: AckWait and PinnedTTL; 10 s if zero, at least 4 s
+	Grace      time.Duration // for running Apply calls when Run stops; 10 s if zero
 
 	Replicas int                   // of the stream; 1 if zero
-	Storage  jetstream.StorageType // of it; file if zero
-	Bind     bool                  // create nothing: what is missing is an error
-	Metadata map[string]string     // put on what New creates
+	Storage  jetstream.StorageType // of the stream; file if zero
+	MaxBytes int64                 // of the stream, which then refuses events; unlimited if zero
+	Bind     bool                  // create nothing: a missing stream or consumer is an error
+	Metadata map[string]string     // of the stream and consumers that New creates
+	Log      *slog.Logger          // discarded if nil
 }
 
 func (c Config) normal() (Config, error) {
-	c.Workers, c.Room, c.Patience = cmp.Or(c.Workers, 16), cmp.Or(c.Room, 1000), cmp.Or(c.Patience, 5*time.Second)
-	c.Partitions, c.Takeover, c.Grace = cmp.Or(c.Partitions, 1), cmp.Or(c.Takeover, 10*time.Second), cmp.Or(c.Grace, 10*time.Second)
-	c.Replicas = cmp.Or(c.Replicas, 1)
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
+	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
+	err := cmp.Or(
+		setDefault("Concurrency", &c.Concurrency, 16, 1),
+		setDefault("Buffer", &c.Buffer, 1000, 2, maxAckPending),
+		setDefault("GapTimeout", &c.GapTimeout, 5*time.Second, 10*time.Millisecond),
+		setDefault("Backoff", &c.Backoff, 100*time.Millisecond, time.Millisecond, maxBackoff),
+		setDefault("Partitions", &c.Partitions, 1, 1, 1000),
+		setDefault("Takeover", &c.Takeover, 10*time.Second, 4*time.Second),
+		setDefault("Grace", &c.Grace, 10*time.Second, 1),
+		setDefault("Replicas", &c.Replicas, 1, 1, 5),
+		setDefault("MaxBytes", &c.MaxBytes, 0, 0),
+	)
+	if err != nil {
+		return c, err
 	}
-	if len(c.Reads) == 0 {
+	c.Assigned = slices.Compact(slices.Sorted(slices.Values(c.Assigned)))
+	if len(c.Assigned) == 0 {
 		for p := range c.Partitions {
-			c.Reads = append(c.Reads, p)
+			c.Assigned = append(c.Assigned, p)
 		}
 	}
-	c.Reads = slices.Compact(slices.Sorted(slices.Values(c.Reads)))
-	for _, f := range []struct {
-		ok   bool
-		name string
-		have any
-		want string
-	}{
-		{c.Workers > 0, "Workers", c.Workers, "at least 1"},
-		{c.Room > 1 && c.Room <= reach, "Room", c.Room, "from 2 to 65536"},
-		{c.Patience >= 10*time.Millisecond, "Patience", c.Patience, "at least 10ms"},
-		{c.Partitions > 0 && c.Partitions <= 1000, "Partitions", c.Partitions, "from 1 to 1000"},
-		{len(c.Reads) > 0 && c.Reads[0] >= 0 && c.Reads[len(c.Reads)-1] < c.Partitions, "Reads", c.Reads, "from 0 to Partitions-1"},
-		{c.Takeover >= 4*time.Second, "Takeover", c.Takeover, "at least 4s"},
-		{c.Grace > 0, "Grace", c.Grace, "more than 0"},
-		{c.Replicas > 0 && c.Replicas <= 5, "Replicas", c.Replicas, "from 1 to 5"},
-	} {
-		if !f.ok {
-			return c, fmt.Errorf("%w: %s %v; %s", ErrConfig, f.name, f.have, f.want)
-		}
+	if c.Assigned[0] < 0 || slices.Max(c.Assigned) >= c.Partitions {
+		return c, fmt.Errorf("%w: Assigned is %v; use 0 to Partitions-1", ErrConfig, c.Assigned)
 	}
 	return c, nil
+}
+
+// Publish stores e in the stream of topic. It returns after at most 10 s. A retry
+// within the stream's duplicate window stores nothing. Several processes may publish
+// events of one key, in any order: the versions count.
+func Publish(ctx context.Context, js jetstream.JetStream, topic string, e Event) error {
+	if err := cmp.Or(checkID(topic), checkID(e.Key)); err != nil {
+		return err
+	}
+	if e.Version == 0 {
+		return fmt.Errorf("%w: 0; the first version is 1", ErrVersion)
+	}
+	version := strconv.FormatUint(e.Version, 10)
+	msg := &nats.Msg{Subject: "perkey." + topic + "." + e.Key, Header: copyHeader(e.Header, "Perkey-"), Data: e.Data}
+	msg.Header.Set(HeaderVersion, version)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	_, err := js.PublishMsg(ctx, msg, jetstream.WithMsgID(e.Key+"."+version))
+	if errors.Is(err, jetstream.ErrNoStreamResponse) {
+		err = fmt.Errorf("%w; create PERKEY_%s with Provision", err, topic)
+	}
+	if err != nil {
+		return fmt.Errorf("perkey: publish version %d of %s to %s: %w", e.Version, e.Key, topic, err)
+	}
+	return nil
+}
+
+// parseEvent returns the event in msg.
+func parseEvent(msg jetstream.Msg) (Event, error) {
+	e := Event{Key: lastToken(msg.Subject()), Header: msg.Headers(), Data: msg.Data()}
+	text := e.Header.Get(HeaderVersion)
+	var err error
+	e.Version, err = strconv.ParseUint(text, 10, 64)
+	if err != nil || e.Version == 0 {
+		return e, fmt.Errorf("%w: header %s is %.40q; publish with Publish", ErrVersion, HeaderVersion, text)
+	}
+	return e, nil
 }

@@ -1,11 +1,8 @@
 package perkey_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"strconv"
 	"testing"
 	"time"
 
@@ -16,52 +13,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/perkey"
 )
 
-func TestMain(m *testing.M) { natstest.Main(m) }
-
-// deposit and withdraw are the story of every account here: 80 is left.
-func deposit(key string) perkey.Event  { return event(key, 1, 100) }
-func withdraw(key string) perkey.Event { return event(key, 2, -20) }
-
-func event(key string, version uint64, amount int) perkey.Event {
-	return perkey.Event{Key: key, Version: version, Data: []byte(strconv.Itoa(amount))}
-}
-
-func quiet(cfg perkey.Config) perkey.Config {
-	cfg.Log, cfg.Storage = slog.New(slog.DiscardHandler), jetstream.MemoryStorage
-	return cfg
-}
-
-// run has a dispatcher of the topic bank apply to b until stop is called, which
-// returns what Run does.
-func run(t testing.TB, js jetstream.JetStream, b perkey.Ledger, cfg perkey.Config) (stop func() error) {
-	t.Helper()
-	d, err := perkey.New(t.Context(), js, "bank", "books", quiet(cfg))
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- d.Run(ctx, b) }()
-	return func() error { cancel(); return <-done }
-}
-
-func publish(t testing.TB, js jetstream.JetStream, events ...perkey.Event) {
-	t.Helper()
-	for _, e := range events {
-		require.NoError(t, perkey.Publish(t.Context(), js, "bank", e))
-	}
-}
-
-// unsettled is how many messages the consumers have not seen acknowledged.
-func unsettled(t testing.TB, js jetstream.JetStream, partitions int) (n int) {
-	t.Helper()
-	for p := range partitions {
-		c, err := js.Consumer(t.Context(), "PERKEY_bank", fmt.Sprint("books-", p))
-		require.NoError(t, err)
-		n += c.CachedInfo().NumAckPending + int(c.CachedInfo().NumPending)
-	}
-	return n
-}
-
-// permutations returns the orders in which n things can come.
+// permutations returns all orders of n things.
 func permutations(n int) (all [][]int) {
 	if n == 0 {
 		return [][]int{nil}
@@ -74,9 +26,9 @@ func permutations(n int) (all [][]int) {
 	return all
 }
 
-// interleavings publishes the stories of two accounts in each order there is, with
-// each event failing in turn, before it is in or after, or none; two accounts for each
-// history. It returns the accounts.
+// interleavings publishes the events of two accounts in each order. In each of the
+// histories another event fails, before or after it is stored, or none. Each history
+// has two accounts of its own. It returns the accounts.
 func interleavings(t testing.TB, js jetstream.JetStream) (keys []string) {
 	for i, order := range permutations(4) {
 		for fails := range 9 {
@@ -91,7 +43,7 @@ func interleavings(t testing.TB, js jetstream.JetStream) (keys []string) {
 	return keys
 }
 
-// failing has an event fail once, as the name of its account says.
+// failing lets an event fail once, as the name of its account says.
 func failing(e perkey.Event, try int) (in bool, err error) {
 	var i, fails int
 	var account byte
@@ -99,13 +51,13 @@ func failing(e perkey.Event, try int) (in bool, err error) {
 		return true, nil
 	}
 	if which := int(account-'a')*2 + int(e.Version); (fails+1)/2 == which {
-		return fails%2 == 0, errors.New("the books are closed for a moment")
+		return fails%2 == 0, errors.New("the ledger is locked")
 	}
 	return true, nil
 }
 
-// Deposit 100, withdraw 20: 80 is left, and nobody is sent away, in whatever order
-// they come, whichever fails.
+// After deposit 100 and withdraw 20, 80 is left, in every order of arrival, and with
+// every failure.
 func TestEveryInterleaving(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		js, b := s.JetStream("owner"), newBank(10*time.Millisecond)
@@ -120,8 +72,8 @@ func TestEveryInterleaving(t *testing.T) {
 		}
 		require.Zero(t, b.now().overdraw)
 		require.Zero(t, b.now().overlaps)
-		require.Zero(t, b.now().refused, "the ledger is asked before anything is tried again")
+		require.Zero(t, b.now().refused, "Last is called before a retry")
 		require.NoError(t, stop())
-		require.Zero(t, unsettled(t, js, 1))
+		require.Zero(t, unacked(t, js, 1))
 	})
 }

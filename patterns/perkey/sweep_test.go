@@ -25,38 +25,38 @@ const (
 	sweepEvents = 8 // of each key
 )
 
-// mortal is a process's way to the bank, which ends with the process.
+// mortal is the connection of a process to the bank. It ends with the process.
 type mortal struct {
 	*bank
-	life context.Context
-	twin bool // it has no mood, and takes everything once, in any order
-	mu   *sync.Mutex
-	r    *rand.Rand
+	life   context.Context
+	mutant bool // it never fails, and applies each event once, in any order
+	mu     *sync.Mutex
+	r      *rand.Rand
 }
 
 func (m mortal) Apply(_ context.Context, e perkey.Event) error {
 	m.mu.Lock()
-	takes, mood := time.Duration(m.r.IntN(200))*time.Millisecond, m.r.IntN(8)
+	takes, outcome := time.Duration(m.r.IntN(200))*time.Millisecond, m.r.IntN(8)
 	m.mu.Unlock()
 	time.Sleep(takes)
 	switch {
-	case m.life.Err() != nil || !m.twin && mood == 0:
-		return errors.New("not in")
-	case !m.twin && mood == 1:
-		return errors.Join(m.book(e, true), errors.New("in, perhaps"))
+	case m.life.Err() != nil || !m.mutant && outcome == 0:
+		return errors.New("not stored")
+	case !m.mutant && outcome == 1:
+		return errors.Join(m.book(e, true), errors.New("stored, but the reply was lost"))
 	}
-	if m.twin {
+	if m.mutant {
 		return m.once(e)
 	}
 	return m.book(e, true)
 }
 
-// work is a process, from its start until ctx ends or its connection is closed.
+// work is a process until ctx ends or its connection is closed.
 type work func(ctx context.Context, js jetstream.JetStream, ledger perkey.Ledger) error
 
 func honest(cfg perkey.Config) work {
 	return func(ctx context.Context, js jetstream.JetStream, ledger perkey.Ledger) error {
-		d, err := perkey.New(ctx, js, "bank", "books", cfg)
+		d, err := perkey.NewDispatcher(ctx, js, "bank", "books", cfg)
 		if err != nil {
 			return err
 		}
@@ -64,8 +64,8 @@ func honest(cfg perkey.Config) work {
 	}
 }
 
-// lives has one process after the other do the work, each of which ends in order or
-// dies with events in hand, and the last of which stays until ctx ends.
+// lives runs one process after the other. Each stops in order, or crashes with events in
+// flight. The last one runs until ctx ends.
 func lives(ctx context.Context, s *natstest.Server, name string, r *rand.Rand, calm time.Time, do work, ledger mortal) {
 	for ; ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
 		nc, err := nats.Connect("", nats.Name(name), nats.InProcessServer(s.Link(name)), nats.MaxReconnects(-1),
@@ -93,16 +93,16 @@ func lives(ctx context.Context, s *natstest.Server, name string, r *rand.Rand, c
 	}
 }
 
-// history has two processes apply what two publishers send, while links are cut and
-// slow, processes die, the ledger fails at times and the server may restart. It
-// returns what is amiss when all is calm again.
-func history(t *testing.T, seed uint64, do func(perkey.Config) work, twin bool) (amiss string) {
+// history runs two publishers and two processes, with disconnects, delays, crashes,
+// failures of the ledger, and restarts of the server. It returns the violations found
+// after the faults.
+func history(t *testing.T, seed uint64, do func(perkey.Config) work, mutant bool) (violations string) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		own := func(n uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, n)) }
-		cfg := quiet(perkey.Config{Partitions: 1 + r.IntN(3), Workers: 1 + r.IntN(4), Room: 4 + r.IntN(30), Patience: 2 * time.Second, Takeover: 4 * time.Second})
+		cfg := quiet(perkey.Config{Partitions: 1 + r.IntN(3), Concurrency: 1 + r.IntN(4), Buffer: 4 + r.IntN(30), GapTimeout: 2 * time.Second, Takeover: 4 * time.Second})
 		restart := seed%6 == 5
-		if restart { // files are slow
+		if restart { // slower
 			cfg.Storage = jetstream.FileStorage
 		}
 		require.NoError(t, perkey.Provision(t.Context(), s.JetStream("admin"), "bank", "books", cfg))
@@ -112,10 +112,10 @@ func history(t *testing.T, seed uint64, do func(perkey.Config) work, twin bool) 
 		var all, publishing sync.WaitGroup
 		for i, name := range []string{"one", "two"} {
 			all.Go(func() {
-				lives(ctx, s, name, own(uint64(10+i)), calm, do(cfg), mortal{bank: b, twin: twin, mu: new(sync.Mutex), r: own(uint64(20 + i))})
+				lives(ctx, s, name, own(uint64(10+i)), calm, do(cfg), mortal{bank: b, mutant: mutant, mu: new(sync.Mutex), r: own(uint64(20 + i))})
 			})
 			js, of := s.JetStream("teller-"+name), own(uint64(30+i))
-			publishing.Go(func() { tell(ctx, js, of, i) })
+			publishing.Go(func() { publishHalf(ctx, js, of, i) })
 		}
 		faulty, calmed := context.WithDeadline(ctx, calm)
 		s.InjectFaults(faulty, r, []string{"one", "two", "teller-one", "teller-two"}, 300*time.Millisecond, restart)
@@ -127,24 +127,24 @@ func history(t *testing.T, seed uint64, do func(perkey.Config) work, twin bool) 
 		for k := range sweepKeys {
 			key := fmt.Sprint("account-", k)
 			if want := sweepEvents / 2 * 80; b.balance[key] != want {
-				amiss += fmt.Sprintf("%s: %d, not %d; ", key, b.balance[key], want)
+				violations += fmt.Sprintf("%s: %d, not %d; ", key, b.balance[key], want)
 			}
 			for i, v := range b.log[key] {
 				if v != uint64(i)+1 {
-					amiss += fmt.Sprintf("%s: %v; ", key, b.log[key])
+					violations += fmt.Sprintf("%s: %v; ", key, b.log[key])
 					break
 				}
 			}
 		}
-		if amiss == "" && (b.overdraw > 0 || len(b.log["account-0"]) != sweepEvents) {
-			amiss = "overdrawn, or not all in"
+		if violations == "" && (b.overdraw > 0 || len(b.log["account-0"]) != sweepEvents) {
+			violations = "overdrawn, or not all applied"
 		}
 	})
-	return amiss
+	return violations
 }
 
-// tell publishes one half of the events, in any order, and some again.
-func tell(ctx context.Context, js jetstream.JetStream, r *rand.Rand, half int) {
+// publishHalf publishes one half of the events in any order, and some again.
+func publishHalf(ctx context.Context, js jetstream.JetStream, r *rand.Rand, half int) {
 	var events []perkey.Event
 	for v := range uint64(sweepEvents) {
 		for k := range sweepKeys {
@@ -162,23 +162,22 @@ func tell(ctx context.Context, js jetstream.JetStream, r *rand.Rand, half int) {
 	}
 }
 
-// Whatever is cut, killed or restarted, and in whatever order events are published:
-// each has its effect once, in the order of its key. The seed of a history that
-// fails is printed.
+// During disconnects, crashes and restarts, each event has its effect once, in the order
+// of its key. The seed of a failing history is printed.
 func TestSweep(t *testing.T) {
 	for seed := range *histories {
-		if amiss := history(t, seed, honest, false); amiss != "" {
-			t.Fatalf("seed %d: %s", seed, amiss)
+		if violations := history(t, seed, honest, false); violations != "" {
+			t.Fatalf("seed %d: %s", seed, violations)
 		}
 	}
 }
 
-// The same histories, applied as they come.
-func TestSweepFindsTwin(t *testing.T) {
+// The same histories with a process that applies events in the order of arrival.
+func TestSweepFindsMutant(t *testing.T) {
 	found := 0
 	for seed := range uint64(4) {
-		if amiss := history(t, seed, func(cfg perkey.Config) work { return naive(false, cfg) }, true); amiss != "" {
-			t.Logf("seed %d: %s", seed, amiss)
+		if violations := history(t, seed, func(cfg perkey.Config) work { return naive(false, cfg) }, true); violations != "" {
+			t.Logf("seed %d: %s", seed, violations)
 			found++
 		}
 	}

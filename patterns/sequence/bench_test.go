@@ -19,8 +19,7 @@ import (
 
 const benched = 2000
 
-// library fills PAGES with ten books, each page of which comes two places too late
-// or early if shuffled.
+// library fills PAGES with ten books. If shuffled, each page is two places late or early.
 func library(b *testing.B, shuffled bool) jetstream.JetStream {
 	s := natstest.Start(b)
 	js := s.JetStream("sender")
@@ -39,7 +38,7 @@ func library(b *testing.B, shuffled bool) jetstream.JetStream {
 	return js
 }
 
-// until waits until all pages are in the stream of what is in order.
+// until waits until all pages are in the output stream.
 func until(b *testing.B, js jetstream.JetStream, start time.Time) time.Duration {
 	for ; ; time.Sleep(time.Millisecond) { // lint:bubble what is measured is real time
 		info, err := must(js.Stream(b.Context(), "SEQUENCE_book")).Info(b.Context())
@@ -55,21 +54,20 @@ func ours(shuffled bool) func(*testing.B) time.Duration {
 	return func(b *testing.B) time.Duration {
 		js := library(b, shuffled)
 		start := time.Now()
-		stop := run(b, js, sequence.Config{Room: 1000, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+		stop := run(b, js, sequence.Config{Buffer: 1000, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 		took := until(b, js, start)
 		require.NoError(b, stop())
 		return took
 	}
 }
 
-// plain copies what is in order already, with the same conditional publish.
+// plain copies messages that are in order, with the same conditional publish.
 func plain(b *testing.B) time.Duration {
 	js := library(b, false)
 	start := time.Now()
-	ordered, reads, err := sequence.Setup("book", sequence.Config{Storage: jetstream.MemoryStorage})
-	require.NoError(b, err)
-	must(js.CreateStream(b.Context(), ordered))
-	cons := must(js.CreateConsumer(b.Context(), "PAGES", reads))
+	cfg := sequence.Config{Storage: jetstream.MemoryStorage}
+	must(js.CreateStream(b.Context(), must(sequence.StreamConfig("book", cfg))))
+	cons := must(js.CreateConsumer(b.Context(), "PAGES", must(sequence.ConsumerConfig("book", cfg))))
 	last := map[string]uint64{}
 	c, err := cons.Consume(func(m jetstream.Msg) {
 		id := m.Headers().Get(sequence.HeaderID)
@@ -95,9 +93,9 @@ func plain(b *testing.B) time.Duration {
 }
 
 func BenchmarkInOrder(b *testing.B) {
-	ratio.Bar{Pattern: "sequence", Metric: "what comes in order, beside a plain copy", AtLeast: 0.9, Pairs: 31}.Compare(b, plain, ours(false))
+	ratio.Bar{Pattern: "sequence", Metric: "messages in order, beside a plain copy", AtLeast: 0.9, Pairs: 31}.Compare(b, plain, ours(false))
 }
 
 func BenchmarkShuffled(b *testing.B) {
-	ratio.Bar{Pattern: "sequence", Metric: "shuffled, beside a plain copy of the ordered", AtLeast: 0.8}.Compare(b, plain, ours(true))
+	ratio.Bar{Pattern: "sequence", Metric: "messages shuffled, beside a plain copy in order", AtLeast: 0.8}.Compare(b, plain, ours(true))
 }

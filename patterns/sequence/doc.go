@@ -1,63 +1,99 @@
-// Package sequence keeps messages that belong together in the order in which they
-// were meant, however they come, and sends all of them or none.
+// Package sequence reorders the messages of a sequence by their numbers, and
+// sends all messages of a sequence or none.
 //
 // # Intent
 //
-// Let a reader rely on the order of a sequence, though its messages were sent by many, took different ways, or were tried again.
+// Let a consumer receive the messages of a sequence in their order, although
+// several publishers, several routes or a retry changed the order.
 //
 // # Forces
 //
-//   - A stream keeps the order in which messages came, which need not be the order meant.
-//   - Whoever waits for a missing message holds up what follows; whoever does not, breaks the order.
-//   - What is held must not be lost when the holder dies, nor fill its memory.
+//   - A stream keeps the order of arrival, which can differ from the order of the
+//     sequence.
+//   - A consumer that waits for a missing message delays what follows. A consumer
+//     that does not wait breaks the order.
+//   - Held messages must survive a crash, and must not fill the memory.
 //
 // # On NATS
 //
-// [Stamp] writes a sequence's id, a message's number and the mark of the last on
-// headers; [Send] does so for a whole sequence and stores it by an atomic batch.
-// A [Resequencer] consumes the shuffled stream and copies it, by number, to
-// sequence.<name>.<id> in the stream SEQUENCE_<name>. It acknowledges a message once
-// its copy is stored, so what it holds is the server's to give to another; and a copy
-// is stored only if it follows the last one there (Nats-Expected-Last-Subject-Sequence),
-// so that stream is its whole memory, and the fence against a second resequencer.
-// Read it with any consumer. Needs NATS 2.12 for Send, 2.11 for the rest.
+// [Stamp] writes the ID of a sequence, the number of a message and the mark of
+// the last one to headers. [Send] does that for a whole sequence, and publishes
+// it as one atomic batch.
+//
+// A [Resequencer] consumes the input stream with the durable consumer
+// sequence-<name>. It copies each message in order to sequence.<name>.<id> in the
+// output stream SEQUENCE_<name>. It acknowledges a message after its copy is
+// stored, so a crash loses nothing. A copy is stored only if it follows the last
+// one of its sequence (Nats-Expected-Last-Subject-Sequence). So the output stream
+// is the whole state, and fences a second resequencer. Any consumer can read it.
+//
+// The package uses JetStream, because held messages must survive a crash. Send
+// needs nats-server 2.12 (atomic batch publish), the rest 2.11.
 //
 // # Guarantees
 //
-//   - Out of SEQUENCE_<name> each sequence comes in order, each message once, whatever
-//     is cut, killed or restarted, and a gap only where Missing said Skip
-//     (TestOrder, TestRepeats, TestOutage, TestSweep, TestSweepFindsTwins).
-//   - Nothing is lost in the resequencer: what it holds, another goes on with, at once
-//     after Run has ended, after 30s if it was killed (TestResume, TestSweep). Who skips
-//     sooner than that skips what the killed one held (TestKilledAndSkipped).
-//   - A gap is waited for as long as Patience, and up to a quarter more, before Missing
-//     decides to wait, to skip, or to fail; other sequences do not wait (TestGap). Who
-//     failed goes on where it stood (TestFailedGoesOn). What was skipped and comes
-//     after all is dropped, and logged (TestSkippedIsLogged, TestGap/skip).
-//   - No more than Room messages are held; what finds none is put back and comes again
-//     after half of Patience (TestRoom, TestPutBack, TestFullAndOverdue). Two messages more than
-//     65,536 apart cannot change places.
-//   - Send stores all or none; sent again within the stream's window of duplicates, it
-//     stores nothing (TestSend, TestAllOrNone).
-//   - Two resequencers of one name keep the order, and neither skips what the other
-//     can send, which it sees up to a quarter of Patience later (TestTwo, TestAnotherSends).
-//   - A message without a position is terminated, which is logged and told by an
-//     advisory; it stays in its stream (TestRefused).
-//   - Between sequences there is no order: none waits for another (TestGap).
+//   - Order: the output stream has the messages of a sequence in order, during
+//     disconnects, crashes and server restarts (TestOrder, TestOutage, TestSweep,
+//     TestSweepFindsMutants). Between sequences there is no order: none waits for
+//     another (TestGap).
+//   - Loss: no message is lost. A gap is only where Missing returned Skip
+//     (TestSweep, TestGap). A skipped message that arrives later is dropped and
+//     logged (TestSkippedIsLogged). A Skip earlier than AckWait after a crash
+//     skips messages that the crashed process held (TestKilledAndSkipped).
+//   - Duplication: each message is stored once (TestRepeats, TestSweep).
+//   - Delay: not promised. A gap delays its sequence as long as it lasts, if
+//     Missing is nil (TestGap/wait). The messages of a crashed process are
+//     redelivered after AckWait (TestKilledAndSkipped).
+//   - Gaps: Missing is called after GapTimeout, at most a quarter later
+//     (TestGap). A panic of Missing counts as Wait (TestMissingPanics). After
+//     Fail, another run continues at the same message (TestFailedGoesOn).
+//   - Memory: at most Buffer messages are held. An evicted message is redelivered
+//     after half of GapTimeout (TestBuffer, TestEvicted, TestFullAndOverdue).
+//   - Atomicity: Send stores all messages or none. A retry within the duplicate
+//     window stores nothing (TestSend, TestAllOrNone).
+//   - Concurrency: two resequencers with one name keep the order. Neither skips
+//     what the other one can publish, but each notices it up to a quarter of
+//     GapTimeout later (TestTwoResequencers, TestAnotherPublishes).
+//   - Shutdown: Run finishes the publish in progress within Grace, and naks the
+//     rest (TestGrace, TestStopDisconnected). The next run continues at once
+//     (TestResume, TestPrefetched). Run returns an error if it cannot continue
+//     (TestRunEnds, TestRunEndsLater).
+//   - Validation: a message without a position is terminated and stays in its
+//     stream. That is logged, and the server publishes an advisory
+//     (TestNoPosition).
+//
+// # Limits
+//
+//   - A resequencer publishes one message at a time. Each costs a round trip.
+//   - At most 65,536 messages are unacknowledged. Two messages that are further
+//     apart cannot be reordered.
+//   - SEQUENCE_<name> must keep the last message of a sequence while more of it
+//     can arrive. The stream has no MaxAge, and a purge must keep that message.
+//   - MaxBytes 0 is unlimited. When the output stream is full, Run waits
+//     (TestOutputFull).
+//   - A message with its headers must fit max_payload (1 MB by default). Run
+//     returns an error if the output stream refuses a message (TestRunEndsLater).
+//   - Send takes at most 1,000 messages (TestBadInput). The server allows 50 open
+//     batches per stream.
+//   - A stream name, a resequencer name and a sequence ID are 1 to 64 of A-Z a-z
+//     0-9 _ - (TestBadInput).
 //
 // # When not to use it
 //
-// If one publisher sends what belongs together, one after the other, the stream has
-// the order already. If what matters is the order of changes to one thing, and not
-// that numbers are complete, see perkey. SEQUENCE_<name> must keep the last message of
-// a sequence as long as more of it may come.
+//   - One publisher sends the messages one after the other: the stream has the
+//     order.
+//   - The order of changes of one key counts: use perkey.
 //
 // # Related patterns
 //
-// eventstore numbers the events of an entity as it stores them. queueing, and any
-// redelivery, is where order gets lost.
+// eventstore numbers the events of an entity when it stores them. queueing and
+// every redelivery can change the order.
 //
 // # Also known as
 //
-// Message Sequence, Resequencer (Hohpe and Woolf); reorder buffer.
+// Message Sequence, Resequencer (EIP); reorder buffer.
+//
+// # Kind
+//
+// Streams
 package sequence

@@ -12,7 +12,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/sequence"
 )
 
-// Words that come in any order go out as a sentence.
+// Words arrive in any order, and are published as a sentence.
 func Example() {
 	nc, err := nats.Connect(natstest.URL()) // nats.DefaultURL, with a server of your own
 	if err != nil {
@@ -28,7 +28,7 @@ func Example() {
 	if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "WORDS", Subjects: []string{"words"}}); err != nil {
 		log.Fatal(err)
 	}
-	r, err := sequence.New(ctx, js, "WORDS", "sentence", sequence.Config{})
+	r, err := sequence.NewResequencer(ctx, js, "WORDS", "sentence", sequence.Config{})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"log/slog"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,7 +17,7 @@ func TestGap(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		decide sequence.Decision
-		want   string // gone out after half a minute, page 3 having come then
+		want   string // published after half a minute, when page 3 has arrived
 		failed bool
 	}{
 		{"wait", sequence.Wait, "a 1,a 2,a 3,a 4,a 5", false},
@@ -40,7 +39,7 @@ func TestGap(t *testing.T) {
 				put(t, js, "b", 1, 1)
 				time.Sleep(3 * time.Second)
 				all, _ := ordered(t, js, "*")
-				require.Equal(t, "a 1,a 2,b 1", strings.Join(all, ","), "nobody else waits")
+				require.Equal(t, "a 1,a 2,b 1", strings.Join(all, ","), "other sequences do not wait")
 				time.Sleep(30 * time.Second)
 				put(t, js, "a", 5, 3)
 				time.Sleep(time.Second)
@@ -56,15 +55,15 @@ func TestGap(t *testing.T) {
 				require.Equal(t, "a", gaps[0].ID)
 				require.EqualValues(t, 3, gaps[0].From)
 				require.EqualValues(t, 3, gaps[0].To)
-				require.InDelta(t, 5, gaps[0].Waited.Seconds(), 1.3, "Patience, and a quarter at most")
-				require.Equal(t, tc.decide == sequence.Wait, len(gaps) > 1, "who waits is asked again")
+				require.InDelta(t, 5, gaps[0].Waited.Seconds(), 1.3, "GapTimeout and at most a quarter")
+				require.Equal(t, tc.decide == sequence.Wait, len(gaps) > 1, "after Wait, Missing is called again")
 				require.Equal(t, tc.decide == sequence.Skip, strings.Contains(log.String(), "too late"), log.String())
 			})
 		})
 	}
 }
 
-// What failed goes on where it stood, once the page is there.
+// After Fail, another run continues at the same message.
 func TestFailedGoesOn(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		js := s.JetStream("sender")
@@ -82,59 +81,70 @@ func TestFailedGoesOn(t *testing.T) {
 	})
 }
 
-// However many wait for one, no more than Room are held, and none is lost.
-func TestRoom(t *testing.T) {
+// A skipped message that arrives later is logged, also by another resequencer.
+func TestSkippedIsLogged(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		js := s.JetStream("sender")
 		pages(t, js)
-		observer := s.Connect("observer")
-		acks, err := observer.SubscribeSync("$JS.ACK.PAGES.>")
-		require.NoError(t, err)
-		require.NoError(t, observer.Flush())
-		var full atomic.Int64
-		stop := run(t, s.JetStream("reseq"), sequence.Config{Room: 8, Missing: func(g sequence.Gap) sequence.Decision {
-			if g.Full {
-				full.Add(1)
-			}
-			return sequence.Wait
-		}})
-		var numbers []uint64
-		for i := range uint64(60) {
-			numbers = append(numbers, 60-i) // the worst: the first comes last
-		}
-		put(t, js, "a", 60, numbers[:59]...)
-		time.Sleep(10500 * time.Millisecond) // after ten seconds, it says what it holds
-		require.Positive(t, full.Load())
-		held := 0
-		for m, err := acks.NextMsg(time.Millisecond); err == nil; m, err = acks.NextMsg(time.Millisecond) {
-			if string(m.Data) == "+WPI" {
-				held++
-			}
-		}
-		require.True(t, 0 < held && held <= 8, "held %d", held)
-		put(t, js, "a", 60, 1)
-		time.Sleep(2 * time.Minute)
-		got, _ := ordered(t, js, "a")
-		require.Len(t, got, 60)
+		stop := run(t, s.JetStream("one"), sequence.Config{Missing: skip})
+		put(t, js, "a", 3, 2)
+		time.Sleep(10 * time.Second)
 		require.NoError(t, stop())
+		var log bytes.Buffer
+		stop = run(t, s.JetStream("two"), sequence.Config{Log: slog.New(slog.NewTextHandler(&log, nil))})
+		put(t, js, "a", 3, 1)
+		time.Sleep(time.Second)
+		require.NoError(t, stop())
+		require.Contains(t, log.String(), "too late")
 	})
 }
 
-// What found no room comes again before it could itself be found missing.
-func TestPutBack(t *testing.T) {
+// While messages arrive at a full buffer, a gap is decided after GapTimeout.
+func TestFullAndOverdue(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		js := s.JetStream("sender")
 		pages(t, js)
-		stop := run(t, s.JetStream("reseq"), sequence.Config{Room: 3, Missing: func(g sequence.Gap) sequence.Decision {
+		start, over := time.Now(), time.Duration(0)
+		stop := run(t, s.JetStream("reseq"), sequence.Config{Buffer: 4, Missing: func(g sequence.Gap) sequence.Decision {
 			if g.Full {
 				return sequence.Wait
 			}
+			over = time.Since(start)
 			return sequence.Skip
 		}})
-		put(t, js, "a", 6, 2, 3, 4, 1, 5, 6) // 4 finds no room, and is the next soon after
+		for n := range uint64(30) {
+			put(t, js, "a", 0, n+2) // page 1 never comes
+			time.Sleep(time.Second)
+		}
 		time.Sleep(time.Minute)
 		got, _ := ordered(t, js, "a")
-		require.Equal(t, "a 1,a 2,a 3,a 4,a 5,a 6", strings.Join(got, ","))
+		require.Len(t, got, 30, "evicted messages were redelivered before their own gap timed out")
 		require.NoError(t, stop())
+		require.LessOrEqual(t, over, 7*time.Second)
+	})
+}
+
+// A panic of Missing is logged, and counts as Wait.
+func TestMissingPanics(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		js := s.JetStream("sender")
+		pages(t, js)
+		var log bytes.Buffer
+		calls := 0
+		stop := run(t, s.JetStream("reseq"), sequence.Config{Log: slog.New(slog.NewTextHandler(&log, nil)), Missing: func(sequence.Gap) sequence.Decision {
+			if calls++; calls == 1 {
+				panic("no decision")
+			}
+			return sequence.Skip
+		}})
+		put(t, js, "a", 2, 2)
+		time.Sleep(9 * time.Second)
+		got, _ := ordered(t, js, "a")
+		require.Empty(t, got)
+		time.Sleep(5 * time.Second)
+		got, _ = ordered(t, js, "a")
+		require.Equal(t, []string{"a 2"}, got)
+		require.NoError(t, stop())
+		require.Contains(t, log.String(), "no decision")
 	})
 }

@@ -1,201 +1,165 @@
 package sequence
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
+	"maps"
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Resequencer puts the messages of sequences in order: what comes shuffled on one
-// stream goes out by number on another, SEQUENCE_<name>. That stream is all it
-// remembers by.
+// Resequencer copies the messages of sequences from an input stream, where they are in
+// any order, to the output stream SEQUENCE_<name>, by number. The output stream is the
+// only state that survives Run.
 type Resequencer struct {
-	cfg   Config
-	js    jetstream.JetStream
-	name  string
-	out   jetstream.Stream
-	reads jetstream.Consumer
-	ran   atomic.Bool
-	lines map[string]*line
-	held  int // on all lines
+	cfg      Config
+	js       jetstream.JetStream
+	name     string
+	output   jetstream.Stream
+	consumer jetstream.Consumer
+	ran      atomic.Bool
+
+	turn   chan struct{} // holds a value while a goroutine uses what follows, which includes its calls of the server
+	queues map[string]*keyQueue
+	held   int // messages in all queues
 }
 
-// New makes the resequencer called name, which reads stream, and creates what it
-// needs. The context bounds this call only.
-func New(ctx context.Context, js jetstream.JetStream, stream, name string, cfg Config) (*Resequencer, error) {
-	ordered, reads, err := Setup(name, cfg)
-	if err == nil {
-		err = checkID(stream)
+// keyQueue holds the messages of one sequence until their turn.
+type keyQueue struct {
+	reorderQueue
+	id      string
+	stored  uint64    // the output stream's sequence of its last message; 0 if there is none
+	missing time.Time // since then the next message is missing, while others are held
+	decided time.Time // when Missing last returned Wait, or else missing
+}
+
+// NewResequencer returns the resequencer called name of stream. It creates a missing
+// output stream or consumer. The context bounds this call only.
+func NewResequencer(ctx context.Context, js jetstream.JetStream, stream, name string, cfg Config) (*Resequencer, error) {
+	wantOutput, err := StreamConfig(name, cfg)
+	if err = cmp.Or(err, checkID(stream)); err != nil {
+		return nil, err
 	}
+	wantConsumer, err := ConsumerConfig(name, cfg)
 	if err != nil {
 		return nil, err
 	}
-	cfg, _ = cfg.normal() // Setup has found it good
-	r := &Resequencer{cfg: cfg, js: js, name: name, lines: map[string]*line{}}
-	in, err := callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, stream) })
-	if err == nil {
-		r.out, err = ensure(ctx, streamOf(js, ordered.Name), ordered, cfg.Bind)
-	}
-	if err == nil {
-		r.reads, err = ensure(ctx, consumerOf(in, reads.Durable), reads, cfg.Bind)
-	}
+	cfg, _ = cfg.normal() // valid: StreamConfig returned no error
+	input, err := callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, stream) })
 	if err != nil {
-		return nil, fmt.Errorf("sequence: resequence %s: %w", stream, err)
+		return nil, fmt.Errorf("sequence: %s: stream %s: %w", name, stream, err)
 	}
-	return r, nil
+	output, err := ensure(ctx, streamOf(js, wantOutput.Name), wantOutput, cfg.Bind)
+	if err != nil {
+		return nil, fmt.Errorf("sequence: %s: %w", name, err)
+	}
+	consumer, err := ensure(ctx, consumerOf(input, wantConsumer.Durable), wantConsumer, cfg.Bind)
+	if err != nil {
+		return nil, fmt.Errorf("sequence: %s: %w", name, err)
+	}
+	return &Resequencer{cfg: cfg, js: js, name: name, output: output, consumer: consumer, turn: make(chan struct{}, 1), queues: map[string]*keyQueue{}}, nil
 }
 
-// Run puts in order what comes until ctx ends, hands back what it holds, and returns
-// nil; before that, it returns only if it cannot go on. It may be called once. Two of
-// one name share the work and keep the order, though each waits for what the other
-// sends.
+// Run publishes messages in order until ctx ends, naks those that it holds, and returns
+// nil. A publish in progress has Grace to finish. Run returns an error if it cannot
+// continue. It may be called once. Two resequencers with one name share the messages and
+// keep the order, but each waits for what the other publishes.
 func (r *Resequencer) Run(ctx context.Context) error {
 	if r.ran.Swap(true) {
-		return ErrTwice
+		return ErrAlreadyRun
 	}
-	// Of some room, so that not every message has to wake the other side.
-	in, trouble, leave := make(chan jetstream.Msg, 64), make(chan error, 1), make(chan struct{})
-	consuming, err := r.reads.Consume(func(m jetstream.Msg) {
-		select {
-		case in <- m:
-		case <-leave:
-			_ = m.Nak() // else it comes again after AckWait
+	running, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	work, cancel := withGrace(running, r.cfg.Grace)
+	defer cancel()
+	defer context.AfterFunc(running, func() {
+		if !r.js.Conn().IsConnected() {
+			cancel() // nothing can be published
 		}
-	}, jetstream.PullMaxMessages(r.cfg.Room), jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
-		select {
-		case trouble <- err:
-		default: // one is enough to have a look
+	})()
+	wait, err := consume(running, r.js.Conn(), r.consumer, r.cfg.Log, fail, func(msg jetstream.Msg) {
+		if err := r.receive(work, msg); err != nil {
+			fail(err)
 		}
-	}))
+	}, jetstream.PullMaxMessages(r.cfg.Buffer))
 	if err != nil {
 		return fmt.Errorf("sequence: %s: %w", r.name, err)
 	}
-	defer func() {
-		close(leave)
-		if r.js.Conn().IsConnected() {
-			consuming.Drain() // hands back what it has fetched ahead
-		} else {
-			consuming.Stop() // a drain would wait for the server
-		}
-		<-consuming.Closed()
-		for len(in) > 0 {
-			_ = (<-in).Nak()
-		}
-		for _, l := range r.lines {
-			for _, m := range l.held {
-				_ = m.Nak() // likewise
+	stopProgress := keepInProgress(r.cfg.AckWait, r.cfg.Log, r.heldMessages)
+	tick := time.NewTicker(r.cfg.GapTimeout / 4)
+	defer tick.Stop()
+	for running.Err() == nil {
+		select {
+		case <-running.Done():
+		case <-tick.C:
+			if err := r.checkGaps(running, work); err != nil {
+				fail(err)
 			}
 		}
-	}()
-	alive, patience := time.NewTicker(ackWait/3), time.NewTicker(r.cfg.Patience/4)
-	defer alive.Stop()
-	defer patience.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case cause := <-trouble: // mostly an outage, which ends
-			err = r.gone(ctx, cause)
-		case <-consuming.Closed():
-			err = nats.ErrConnectionClosed
-		case m := <-in:
-			err = r.take(ctx, m)
-		case <-alive.C:
-			r.hold()
-		case <-patience.C:
-			err = r.overdue(ctx)
-		}
-		if err != nil && ctx.Err() == nil {
-			return fmt.Errorf("sequence: %s: %w", r.name, err)
-		}
 	}
+	wait()
+	stopProgress()
+	for _, msg := range r.heldMessages() {
+		warnIf(r.cfg.Log, "nak", msg, msg.Nak())
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("sequence: %s: %w", r.name, context.Cause(running))
 }
 
-// take puts a message in its line.
-func (r *Resequencer) take(ctx context.Context, m jetstream.Msg) error {
-	p, err := At(m.Headers())
+// receive puts a message into the queue of its sequence, and publishes what is next.
+func (r *Resequencer) receive(ctx context.Context, msg jetstream.Msg) error {
+	p, err := At(msg.Headers())
 	if err != nil {
-		r.cfg.Log.Error("sequence: refused", "resequencer", r.name, "subject", m.Subject(), "err", err)
-		return m.TermWithReason(err.Error())
+		r.cfg.Log.Error("sequence: terminated a message", "resequencer", r.name, "subject", msg.Subject(), "err", err)
+		return msg.TermWithReason(err.Error())
 	}
-	l := r.lines[p.ID]
-	if l == nil {
-		r.forget()
-		l = &line{id: p.ID, held: map[uint64]jetstream.Msg{}}
-		r.lines[p.ID] = l
-	}
-	if _, again := l.held[p.Number]; !again {
+	r.turn <- struct{}{}
+	defer func() { <-r.turn }()
+	q := r.queue(p.ID)
+	if replaced := q.put(p.Number, msg); !replaced {
 		r.held++
 	}
-	l.held[p.Number] = m
-	if l.next == 0 {
-		err = r.recall(ctx, l)
-	} else if p.Number < l.next {
-		err = r.drop(l)
+	if q.next == 0 {
+		err = r.readPosition(ctx, q)
+	} else {
+		err = r.drop(q, q.next)
 	}
-	if err == nil {
-		err = r.release(ctx, l)
-	}
-	if err == nil && r.held >= r.cfg.Room {
-		err = r.full(ctx)
-	}
-	return err
-}
-
-// release sends out what is next on a line, as far as it has come.
-func (r *Resequencer) release(ctx context.Context, l *line) error {
-	for {
-		m, ok := l.held[l.next]
-		if !ok {
-			break
-		}
-		if err := r.send(ctx, l, m); err != nil {
-			return err
-		}
-		l.missing = time.Time{}
-	}
-	if len(l.held) > 0 && l.missing.IsZero() {
-		l.missing = time.Now()
-		l.asked = l.missing
-	}
-	return nil
-}
-
-// gone returns an error if there is nothing left to read from.
-func (r *Resequencer) gone(ctx context.Context, cause error) error {
-	ctx, cancel := context.WithTimeout(ctx, tryTime)
-	defer cancel()
-	_, err := r.reads.Info(ctx)
-	if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+	if err != nil {
 		return err
 	}
-	r.cfg.Log.Warn("sequence: reading is interrupted", "resequencer", r.name, "err", cause)
-	return nil
+	if err := r.publishReady(ctx, q); err != nil {
+		return err
+	}
+	return r.makeRoom(ctx)
 }
 
-// hold tells the server that what is held is not lost.
-func (r *Resequencer) hold() {
-	for _, l := range r.lines {
-		for _, m := range l.held {
-			_ = m.InProgress() // else it comes again, and is known
-		}
+// queue returns the queue of a sequence. Once there are many queues, it first removes
+// the empty ones: the output stream stores their positions.
+func (r *Resequencer) queue(id string) *keyQueue {
+	if q := r.queues[id]; q != nil {
+		return q
 	}
+	if len(r.queues) >= 4*r.cfg.Buffer {
+		maps.DeleteFunc(r.queues, func(_ string, q *keyQueue) bool { return len(q.held) == 0 })
+	}
+	q := &keyQueue{id: id}
+	r.queues[id] = q
+	return q
 }
 
-// forget drops lines on which nothing waits, once there are many: the stream
-// remembers them.
-func (r *Resequencer) forget() {
-	if len(r.lines) < 4*r.cfg.Room {
-		return
-	}
-	for id, l := range r.lines {
-		if len(l.held) == 0 {
-			delete(r.lines, id)
+// heldMessages returns the messages that are not acknowledged yet.
+func (r *Resequencer) heldMessages() (held []jetstream.Msg) {
+	r.turn <- struct{}{}
+	defer func() { <-r.turn }()
+	for _, q := range r.queues {
+		for _, msg := range q.held {
+			held = append(held, msg)
 		}
 	}
+	return held
 }

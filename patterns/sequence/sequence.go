@@ -2,9 +2,11 @@ package sequence
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"strconv"
 	"time"
@@ -14,42 +16,46 @@ import (
 )
 
 var (
-	// ErrID reports an identity that cannot be one token of a subject.
-	ErrID = errors.New("sequence: bad id")
-	// ErrConfig reports a Config that makes no sense; the text names the field.
+	// ErrID reports an ID that cannot be one token of a subject.
+	ErrID = errors.New("sequence: bad ID")
+	// ErrConfig reports a bad Config field or argument.
 	ErrConfig = errors.New("sequence: bad config")
-	// ErrPosition reports a message that does not say where in which sequence it is.
+	// ErrPosition reports a message without a valid position in a sequence.
 	ErrPosition = errors.New("sequence: bad position")
-	// ErrMissing reports that a message did not come, and Missing was to Fail.
+	// ErrMissing reports a missing message, for which Missing returned Fail.
 	ErrMissing = errors.New("sequence: message missing")
-	// ErrMismatch reports a stream or consumer that exists and is set up otherwise.
-	ErrMismatch = errors.New("sequence: set up otherwise; Provision changes that")
-	// ErrTwice reports that Run was called again.
-	ErrTwice = errors.New("sequence: Run was called twice; make a new Resequencer")
+	// ErrMismatch reports a stream or consumer with weaker settings.
+	ErrMismatch = errors.New("sequence: exists with other settings; change Config or call Provision")
+	// ErrAlreadyRun reports a second call of Run.
+	ErrAlreadyRun = errors.New("sequence: Run was already called")
 )
 
-// The headers that tell a message's place.
+// The headers with the position of a message.
 const (
 	HeaderID     = "Sequence-Id"
 	HeaderNumber = "Sequence-Number"
-	HeaderLast   = "Sequence-Last" // "true" on the last one
+	HeaderLast   = "Sequence-Last" // "true" on the last message
 )
 
-// Position is where in which sequence a message is.
+// codeDuplicate is JSAtomicPublishContainsDuplicateMessageErr: the stream has a message
+// of the batch already.
+const codeDuplicate jetstream.ErrorCode = 10201
+
+// Position is the place of a message in a sequence.
 type Position struct {
-	ID     string
-	Number uint64 // from 1
+	ID     string // of the sequence
+	Number uint64 // 1 for the first message
 	Last   bool
 }
 
-// Stamp writes p on msg, and a message id by which a stream stores a message that is
-// sent again once.
+// Stamp writes p into the headers of msg, and a message ID, so that a stream stores a
+// message once if the publish is retried.
 func Stamp(msg *nats.Msg, p Position) error {
 	if err := checkID(p.ID); err != nil {
 		return err
 	}
 	if p.Number == 0 || p.Number > math.MaxInt64 {
-		return fmt.Errorf("%w: number %d; from 1 to %d", ErrPosition, p.Number, math.MaxInt64)
+		return fmt.Errorf("%w: number %d; use 1 to %d", ErrPosition, p.Number, math.MaxInt64)
 	}
 	if msg.Header == nil {
 		msg.Header = nats.Header{}
@@ -58,73 +64,107 @@ func Stamp(msg *nats.Msg, p Position) error {
 	msg.Header.Set(HeaderID, p.ID)
 	msg.Header.Set(HeaderNumber, number)
 	msg.Header.Set(jetstream.MsgIDHeader, p.ID+"."+number)
-	if msg.Header.Del(HeaderLast); p.Last {
+	msg.Header.Del(HeaderLast)
+	if p.Last {
 		msg.Header.Set(HeaderLast, "true")
 	}
 	return nil
 }
 
-// At reads the position that [Stamp] wrote.
+// At returns the position that [Stamp] wrote.
 func At(h nats.Header) (Position, error) {
 	p := Position{ID: h.Get(HeaderID), Last: h.Get(HeaderLast) == "true"}
 	if err := checkID(p.ID); err != nil {
 		return p, fmt.Errorf("%w: header %s: %w", ErrPosition, HeaderID, err)
 	}
-	n, err := strconv.ParseUint(h.Get(HeaderNumber), 10, 63) // so that there is always a next one
+	n, err := strconv.ParseUint(h.Get(HeaderNumber), 10, 63) // 63 bits: a next number always exists
 	if err != nil || n == 0 {
-		return p, fmt.Errorf("%w: header %s is %.40q; from 1 to %d", ErrPosition, HeaderNumber, h.Get(HeaderNumber), math.MaxInt64)
+		return p, fmt.Errorf("%w: header %s is %.40q; use 1 to %d", ErrPosition, HeaderNumber, h.Get(HeaderNumber), math.MaxInt64)
 	}
 	p.Number = n
 	return p, nil
 }
 
-// Gap is a part of a sequence that has not come, while later messages have.
+// Send stores msgs as the sequence id, all or none. It numbers copies of them from 1
+// and marks the last one. It takes 1 to 1,000 messages and returns after at most 10 s. A
+// retry within the stream's duplicate window stores nothing: an id names one sequence.
+// The stream needs AllowAtomicPublish, and nats-server 2.12.
+func Send(ctx context.Context, js jetstream.JetStream, id string, msgs ...*nats.Msg) error {
+	if len(msgs) == 0 || len(msgs) > maxBatch {
+		return fmt.Errorf("%w: %d messages; send 1 to %d", ErrPosition, len(msgs), maxBatch)
+	}
+	batch := make([]*nats.Msg, len(msgs))
+	for i, msg := range msgs {
+		if msg == nil {
+			return fmt.Errorf("%w: message %d is nil", ErrPosition, i+1)
+		}
+		msg = &nats.Msg{Subject: msg.Subject, Header: maps.Clone(msg.Header), Data: msg.Data}
+		for _, name := range []string{"Nats-Batch-Id", "Nats-Batch-Sequence", "Nats-Batch-Commit"} {
+			msg.Header.Del(name) // from an earlier batch
+		}
+		if err := Stamp(msg, Position{id, uint64(i) + 1, i == len(msgs)-1}); err != nil {
+			return err
+		}
+		if size, most := msg.Size(), js.Conn().MaxPayload(); most > 0 && int64(size) > most {
+			return fmt.Errorf("sequence: send %s: message %d has %d bytes, the server allows %d: %w", id, i+1, size, most, nats.ErrMaxPayload)
+		}
+		batch[i] = msg
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if _, err := publishBatch(ctx, js.Conn(), batch); err != nil && apiCode(err) != codeDuplicate {
+		return fmt.Errorf("sequence: send %s: %w", id, err)
+	}
+	return nil
+}
+
+// Gap is a range of missing messages before a message that arrived.
 type Gap struct {
 	ID       string
 	From, To uint64
-	Waited   time.Duration // in all
-	Full     bool          // there is no room to hold more, perhaps long before Patience is over; Wait puts back what was to come last
+	Waited   time.Duration // since the gap was found
+	Full     bool          // the buffer is full, maybe before GapTimeout; after Wait the message with the highest number is redelivered later
 }
 
-// Decision is what to do about a [Gap].
+// Decision is how a [Resequencer] continues at a [Gap].
 type Decision int
 
+// What Config.Missing decides.
 const (
-	Wait Decision = iota // for another Config.Patience
-	Skip                 // go on without; what comes after all is dropped, and logged
+	Wait Decision = iota // for another Config.GapTimeout
+	Skip                 // continue after the gap; a skipped message that arrives later is dropped and logged
 	Fail                 // end Run with ErrMissing
 )
 
 // Config tunes a [Resequencer]. The zero Config is ready to use.
 type Config struct {
-	Subjects []string           // of the stream's, which are to be put in order; all if empty
-	Room     int                // messages held until those before them have come; 256 if zero
-	Patience time.Duration      // how long a missing message is waited for before Missing is asked; 5s if zero
-	Missing  func(Gap) Decision // decides; nil waits for ever
-	Log      *slog.Logger       // discarded if nil
+	Subjects   []string           // of the input stream; all if empty
+	Buffer     int                // messages held in memory; 256 if zero
+	GapTimeout time.Duration      // wait for a missing message before Missing is called; 5 s if zero
+	Missing    func(Gap) Decision // must not block; always Wait if nil, and after a panic
+	AckWait    time.Duration      // after a crash, until held messages are redelivered; 30 s if zero
+	Grace      time.Duration      // for the publishes in progress when Run stops; 10 s if zero
 
-	Replicas int                   // of the stream of what is in order; 1 if zero
-	Storage  jetstream.StorageType // of it; file if zero
-	Bind     bool                  // create nothing: what is missing is an error
-	Metadata map[string]string     // put on what New creates
+	Replicas int                   // of the output stream; 1 if zero
+	Storage  jetstream.StorageType // of the output stream; file if zero
+	MaxBytes int64                 // of the output stream; if it is full, Run waits; unlimited if zero
+	Bind     bool                  // create nothing: a missing stream or consumer is an error
+	Metadata map[string]string     // of the stream and consumer that New creates
+	Log      *slog.Logger          // discarded if nil
 }
 
 func (c Config) normal() (Config, error) {
-	c.Room, c.Patience, c.Replicas = cmp.Or(c.Room, 256), cmp.Or(c.Patience, 5*time.Second), cmp.Or(c.Replicas, 1)
 	if c.Missing == nil {
 		c.Missing = func(Gap) Decision { return Wait }
 	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
-	if c.Room < 1 || c.Room > reach {
-		return c, fmt.Errorf("%w: Room %d; from 1 to %d", ErrConfig, c.Room, reach)
-	}
-	if c.Patience < 10*time.Millisecond {
-		return c, fmt.Errorf("%w: Patience %v; at least 10ms", ErrConfig, c.Patience)
-	}
-	if c.Replicas < 1 || c.Replicas > 5 {
-		return c, fmt.Errorf("%w: Replicas %d; from 1 to 5", ErrConfig, c.Replicas)
-	}
-	return c, nil
+	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
+	err := cmp.Or(
+		setDefault("Buffer", &c.Buffer, 256, 1, maxAckPending),
+		setDefault("GapTimeout", &c.GapTimeout, 5*time.Second, 10*time.Millisecond),
+		setDefault("AckWait", &c.AckWait, 30*time.Second, time.Second),
+		setDefault("Grace", &c.Grace, 10*time.Second, 1),
+		setDefault("Replicas", &c.Replicas, 1, 1, 5),
+		setDefault("MaxBytes", &c.MaxBytes, 0, 0),
+	)
+	return c, err
 }

@@ -21,27 +21,31 @@ import (
 
 var histories = flag.Uint64("histories", 3, "fault histories to go through")
 
-// process is a resequencer of PAGES as the sweep lets it live and die.
-type process func(ctx context.Context, js jetstream.JetStream)
+// process is a resequencer of PAGES until ctx ends.
+type process func(ctx context.Context, js jetstream.JetStream, storage jetstream.StorageType)
 
-func honest(ctx context.Context, js jetstream.JetStream) {
-	cfg := sequence.Config{Room: 8, Patience: time.Second, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+func honest(ctx context.Context, js jetstream.JetStream, storage jetstream.StorageType) {
+	cfg := sequence.Config{Buffer: 8, GapTimeout: time.Second, Storage: storage, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	for ctx.Err() == nil {
-		r, err := sequence.New(ctx, js, "PAGES", "book", cfg)
+		r, err := sequence.NewResequencer(ctx, js, "PAGES", "book", cfg)
 		if err == nil {
 			err = r.Run(ctx)
 		}
 		if err != nil {
-			time.Sleep(100 * time.Millisecond) // it may have started while its wire was down
+			time.Sleep(100 * time.Millisecond) // it can start during a disconnect
 		}
 	}
 }
 
-// ackFirst is the twin with the bug: what it holds, it holds in memory only.
-func ackFirst(ctx context.Context, js jetstream.JetStream) { naive(ctx, js, true) }
+// ackFirst acknowledges before it publishes: a crash loses the messages in memory.
+func ackFirst(ctx context.Context, js jetstream.JetStream, _ jetstream.StorageType) {
+	naive(ctx, js, true)
+}
 
-// asTheyCome is the twin that passes on what it gets.
-func asTheyCome(ctx context.Context, js jetstream.JetStream) { naive(ctx, js, false) }
+// asTheyCome publishes in the order of arrival.
+func asTheyCome(ctx context.Context, js jetstream.JetStream, _ jetstream.StorageType) {
+	naive(ctx, js, false)
+}
 
 func naive(ctx context.Context, js jetstream.JetStream, sort bool) {
 	cons, err := js.Consumer(ctx, "PAGES", "sequence-book")
@@ -75,18 +79,18 @@ func naive(ctx context.Context, js jetstream.JetStream, sort bool) {
 	}
 }
 
-// history has three books sent page by page, shuffled and some pages twice, to a
-// resequencer, while links are cut, it dies and is replaced, and the server restarts.
-// It returns what is amiss when all is calm again.
-func history(t *testing.T, seed uint64, work process) (amiss string) {
+// history publishes three books page by page, shuffled, and some pages twice, during
+// disconnects, crashes of the resequencer and restarts of the server. It returns the
+// violations found after the faults.
+func history(t *testing.T, seed uint64, work process) (violations string) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		js, storage, restarts := s.JetStream("sender"), jetstream.MemoryStorage, 0
-		if seed%4 == 0 { // files are slow
+		if seed%4 == 0 { // slower
 			storage, restarts = jetstream.FileStorage, 2
 		}
 		_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "PAGES", Subjects: []string{"pages.>"}, Storage: storage})
 		require.NoError(t, err)
-		_, err = sequence.New(t.Context(), js, "PAGES", "book", sequence.Config{Room: 8, Patience: time.Second, Storage: storage})
+		_, err = sequence.NewResequencer(t.Context(), js, "PAGES", "book", sequence.Config{Buffer: 8, GapTimeout: time.Second, Storage: storage})
 		require.NoError(t, err)
 		chance := rand.New(rand.NewPCG(seed, 0))
 		var all sync.WaitGroup
@@ -97,7 +101,7 @@ func history(t *testing.T, seed uint64, work process) (amiss string) {
 			var ctx context.Context
 			ctx, die = context.WithCancel(t.Context())
 			mine := s.JetStream(name)
-			all.Go(func() { work(ctx, mine) })
+			all.Go(func() { work(ctx, mine, storage) })
 		}
 		spawn()
 		var pages []sequence.Position
@@ -136,7 +140,7 @@ func history(t *testing.T, seed uint64, work process) (amiss string) {
 				time.Sleep(time.Duration(chance.IntN(5000)) * time.Millisecond)
 				s.Link(name).Up()
 			case 3, 4:
-				s.Link(name).Down() // it dies without a word
+				s.Link(name).Down() // it crashes
 				die()
 				spawn()
 			default:
@@ -145,44 +149,44 @@ func history(t *testing.T, seed uint64, work process) (amiss string) {
 				require.NoError(t, s.Start())
 			}
 		}
-		time.Sleep(70 * time.Second) // what the dead were given comes again after 30s
+		time.Sleep(70 * time.Second) // the messages of crashed processes are redelivered after 30 s
 		for _, id := range []string{"a", "b", "c"} {
 			_, at := ordered(t, js, id)
 			for i, p := range at {
 				if p.Number != uint64(i)+1 {
-					amiss += fmt.Sprintf("%s: page %d in place of %d\n", id, p.Number, i+1)
+					violations += fmt.Sprintf("%s: page %d in place of %d\n", id, p.Number, i+1)
 					break
 				}
 			}
 			if len(at) != 12 {
-				amiss += fmt.Sprintf("%s: %d of 12 pages\n", id, len(at))
+				violations += fmt.Sprintf("%s: %d of 12 pages\n", id, len(at))
 			}
 		}
 		die()
 		all.Wait()
 	})
-	return amiss
+	return violations
 }
 
-// Whatever is cut, killed or restarted: each sequence goes out whole, once and in
-// order. The seed of a history that fails is printed.
+// During disconnects, crashes and restarts, each sequence is published whole, once and in
+// order. The seed of a failing history is printed.
 func TestSweep(t *testing.T) {
 	for seed := range *histories {
-		if amiss := history(t, seed, honest); amiss != "" {
-			t.Fatalf("seed %d: %s", seed, amiss)
+		if violations := history(t, seed, honest); violations != "" {
+			t.Fatalf("seed %d: %s", seed, violations)
 		}
 	}
 }
 
-func TestSweepFindsTwins(t *testing.T) {
-	for name, twin := range map[string]process{"ack first": ackFirst, "as they come": asTheyCome} {
+func TestSweepFindsMutants(t *testing.T) {
+	for name, mutant := range map[string]process{"ack first": ackFirst, "order of arrival": asTheyCome} {
 		found := 0
 		for seed := range uint64(5) {
-			if history(t, seed, twin) != "" {
+			if history(t, seed, mutant) != "" {
 				found++
 			}
 		}
-		t.Logf("%s: %d of 5 histories found out", name, found)
+		t.Logf("%s: found in %d of 5 histories", name, found)
 		require.Greater(t, found, 1, name)
 	}
 }

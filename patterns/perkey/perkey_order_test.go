@@ -15,8 +15,8 @@ import (
 	"github.com/natspatterns/catalog/patterns/perkey"
 )
 
-// story publishes n events of each key, either numbered by key or all as one; each
-// tells the account in its header.
+// story publishes n events of each key. Their versions count per key, or if shared,
+// over all keys.
 func story(t testing.TB, js jetstream.JetStream, keys, n int, shared bool) {
 	t.Helper()
 	number := uint64(0)
@@ -24,7 +24,7 @@ func story(t testing.TB, js jetstream.JetStream, keys, n int, shared bool) {
 		for k := range keys {
 			number++
 			e := event("account-"+strconv.Itoa(k), uint64(i)+1, 1)
-			if shared { // the last event of all is what counts
+			if shared {
 				e.Key, e.Version = "all", number
 			}
 			publish(t, js, e)
@@ -32,7 +32,7 @@ func story(t testing.TB, js jetstream.JetStream, keys, n int, shared bool) {
 	}
 }
 
-// One last event for all keys serialises them; one for each does not. On the fake
+// One version for all keys serializes them. One version per key does not. On the fake
 // clock the difference is exact.
 func TestSharedSerialises(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -46,7 +46,7 @@ func TestSharedSerialises(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 				js, b := s.JetStream("owner"), newBank(10*time.Millisecond)
-				_, err := perkey.New(t.Context(), js, "bank", "books", quiet(perkey.Config{}))
+				_, err := perkey.NewDispatcher(t.Context(), js, "bank", "books", quiet(perkey.Config{}))
 				require.NoError(t, err)
 				story(t, js, 8, 10, c.shared)
 				start := time.Now()
@@ -58,27 +58,27 @@ func TestSharedSerialises(t *testing.T) {
 					sum += balance
 				}
 				require.Equal(t, 80, sum)
-				require.Equal(t, c.most, b.most, "accounts at a time")
+				require.Equal(t, c.most, b.most, "accounts at the same time")
 				require.Equal(t, c.want, b.end.Sub(start).Round(time.Millisecond))
 			})
 		})
 	}
 }
 
-// By key, but in the order in which events come, without versions: right until a
-// reader dies. What it had in hand comes to the next after what is later.
+// Workers per key without versions keep the order until a process crashes: its event is
+// redelivered after a later one.
 func TestWithoutVersions(t *testing.T) {
 	for name, c := range map[string]struct {
 		dispatcher bool
 		ledger     func(*bank) perkey.Ledger
 		want       []uint64
 	}{
-		"by key, as they come": {false, func(b *bank) perkey.Ledger { return careless{b} }, []uint64{2, 1}},
-		"by key and version":   {true, func(b *bank) perkey.Ledger { return b }, []uint64{1, 2}},
+		"per key, in the order of arrival": {false, func(b *bank) perkey.Ledger { return careless{b} }, []uint64{2, 1}},
+		"per key and version":              {true, func(b *bank) perkey.Ledger { return b }, []uint64{1, 2}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-				js, b, cfg := s.JetStream("owner"), newBank(time.Second), quiet(perkey.Config{Workers: 16, Partitions: 1})
+				js, b, cfg := s.JetStream("owner"), newBank(time.Second), quiet(perkey.Config{Concurrency: 16, Partitions: 1})
 				require.NoError(t, perkey.Provision(t.Context(), js, "bank", "books", cfg))
 				ctx, stop := context.WithCancel(t.Context())
 				var all sync.WaitGroup
@@ -94,7 +94,7 @@ func TestWithoutVersions(t *testing.T) {
 				time.Sleep(1900 * time.Millisecond)
 				publish(t, js, deposit("a"))
 				time.Sleep(50 * time.Millisecond)
-				s.Link("one").Down() // with the deposit in hand, and not long after it has asked for more
+				s.Link("one").Down() // with the deposit in flight, soon after a pull request
 				start("two", c.ledger(b))
 				time.Sleep(time.Second)
 				publish(t, js, withdraw("a"))
@@ -107,7 +107,7 @@ func TestWithoutVersions(t *testing.T) {
 	}
 }
 
-// dead is the ledger as a process sees it that will not live to write to it.
+// dead is the ledger of a process that crashes before it writes.
 type dead struct{ *bank }
 
-func (dead) Apply(context.Context, perkey.Event) error { return errors.New("not in") }
+func (dead) Apply(context.Context, perkey.Event) error { return errors.New("not stored") }

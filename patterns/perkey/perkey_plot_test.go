@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPlot holds the plot to the record.
+// TestPlot compares the plot with the record.
 func TestPlot(t *testing.T) {
 	want := draw(t)
 	if os.Getenv("UPDATE_GOLDEN") != "" {
@@ -21,10 +21,10 @@ func TestPlot(t *testing.T) {
 	}
 	have, err := os.ReadFile(drawn)
 	require.NoError(t, err)
-	require.Equal(t, string(want), string(have), "draw it anew: UPDATE_GOLDEN=1 go test -run TestPlot ./patterns/perkey")
+	require.Equal(t, string(want), string(have), "draw it again: UPDATE_GOLDEN=1 go test -run TestPlot ./patterns/perkey")
 }
 
-// draw makes the plot of what is recorded: both axes double from line to line.
+// draw plots the record. Both axes are logarithmic.
 func draw(tb testing.TB) []byte {
 	tb.Helper()
 	file, err := os.ReadFile(recorded)

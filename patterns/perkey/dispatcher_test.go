@@ -14,20 +14,19 @@ import (
 	"github.com/natspatterns/catalog/patterns/perkey"
 )
 
-// process is a process's way to the common bank.
+// process is the connection of a process to the common bank.
 type process struct {
 	*bank
 	name    string
-	applied map[string]string  // the process that applied it, by key and version; common to all
-	frozen  chan chan struct{} // holds what to wait for, while the process stands still
+	applied map[string]string  // the process that applied it, by key and version
+	frozen  chan chan struct{} // what a paused process waits for
 }
 
 func newProcess(b *bank, name string, applied map[string]string) process {
 	return process{b, name, applied, make(chan chan struct{}, 1)}
 }
 
-// Apply may stand still with an event in hand, as a paused process would, and go on
-// with it when it is late.
+// Apply can pause before it stores the event, and continue too late.
 func (p process) Apply(ctx context.Context, e perkey.Event) error {
 	select {
 	case thaws := <-p.frozen:
@@ -44,14 +43,14 @@ func (p process) Apply(ctx context.Context, e perkey.Event) error {
 	return err
 }
 
-// freeze has the process stand still, until what is returned is closed.
+// freeze pauses the process until the returned channel is closed.
 func (p process) freeze() (thaws chan struct{}) {
 	thaws = make(chan struct{})
 	p.frozen <- thaws
 	return thaws
 }
 
-// by is who applied what version of the keys.
+// by counts the processes that applied a version of the keys.
 func (p process) by(version int, keys []string) map[string]int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -62,20 +61,12 @@ func (p process) by(version int, keys []string) map[string]int {
 	return n
 }
 
-func accounts(n int) (keys []string) {
-	for k := range n {
-		keys = append(keys, fmt.Sprint("account-", k))
-	}
-	return keys
-}
-
-// The server puts a key in a partition, always the same, and a process that is given
-// some reads those.
+// The server assigns a key to one partition. A process reads its assigned partitions.
 func TestPartitions(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		js, b, applied, keys := s.JetStream("owner"), newBank(0), map[string]string{}, accounts(100)
-		one := run(t, s.JetStream("one"), newProcess(b, "one", applied), perkey.Config{Partitions: 4, Reads: []int{0, 1}})
-		two := run(t, s.JetStream("two"), newProcess(b, "two", applied), perkey.Config{Partitions: 4, Reads: []int{3, 2, 3}})
+		one := run(t, s.JetStream("one"), newProcess(b, "one", applied), perkey.Config{Partitions: 4, Assigned: []int{0, 1}})
+		two := run(t, s.JetStream("two"), newProcess(b, "two", applied), perkey.Config{Partitions: 4, Assigned: []int{3, 2, 3}})
 		for _, k := range keys {
 			publish(t, js, deposit(k), withdraw(k))
 		}
@@ -102,24 +93,24 @@ func TestPartitions(t *testing.T) {
 	})
 }
 
-// Of those that read a partition one is pinned. When it dies, when it ends, or when it
-// is cut off with work in hand and comes back, the next goes on, in order.
+// One of the processes that read a partition is pinned. After it crashes, stops, or is
+// disconnected with events in flight, a standby continues in order.
 func TestTakeover(t *testing.T) {
 	for name, c := range map[string]struct {
-		away   time.Duration // one stands still, cut off; for good if more than a minute
-		ends   bool          // or it ends in order
-		within time.Duration // all is done, from then
-		last   string        // who applies what comes at the end
+		paused time.Duration // one is paused and disconnected; it crashes if more than a minute
+		ends   bool          // or it stops in order
+		within time.Duration // all events are applied
+		last   string        // the process that applies the last event
 	}{
-		"ended":           {ends: true, within: 2 * time.Second, last: "two"},
-		"dead":            {away: time.Hour, within: 11 * time.Second, last: "two"},
-		"paused for long": {away: 30 * time.Second, within: 11 * time.Second, last: "two"},
-		"paused a moment": {away: 2 * time.Second, within: 11 * time.Second, last: "one"},
+		"stopped":         {ends: true, within: 2 * time.Second, last: "two"},
+		"crashed":         {paused: time.Hour, within: 11 * time.Second, last: "two"},
+		"paused for long": {paused: 30 * time.Second, within: 11 * time.Second, last: "two"},
+		"paused a moment": {paused: 2 * time.Second, within: 11 * time.Second, last: "one"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 				js, b, applied, keys := s.JetStream("owner"), newBank(50*time.Millisecond), map[string]string{}, accounts(40)
-				cfg := perkey.Config{Partitions: 2, Workers: 4}
+				cfg := perkey.Config{Partitions: 2, Concurrency: 4}
 				p := newProcess(b, "one", applied)
 				stop := run(t, s.JetStream("one"), p, cfg)
 				time.Sleep(10 * time.Millisecond)
@@ -129,7 +120,7 @@ func TestTakeover(t *testing.T) {
 				for _, k := range keys {
 					publish(t, js, deposit(k))
 				}
-				time.Sleep(220 * time.Millisecond) // sixteen are in, and four in hand
+				time.Sleep(220 * time.Millisecond) // 16 are applied, and 4 are running
 				for _, k := range keys {
 					publish(t, js, withdraw(k))
 				}
@@ -139,10 +130,10 @@ func TestTakeover(t *testing.T) {
 				} else {
 					thaws := p.freeze()
 					s.Link("one").Down()
-					time.AfterFunc(min(c.away, time.Minute), func() {
+					time.AfterFunc(min(c.paused, time.Minute), func() {
 						<-p.frozen
 						close(thaws)
-						if c.away < time.Minute {
+						if c.paused < time.Minute {
 							s.Link("one").Up()
 						}
 					})
@@ -156,7 +147,7 @@ func TestTakeover(t *testing.T) {
 				publish(t, js, late)
 				time.Sleep(time.Minute)
 				require.Equal(t, map[string]int{c.last: 1}, p.by(1, []string{"late"}))
-				require.Zero(t, unsettled(t, js, 2))
+				require.Zero(t, unacked(t, js, 2))
 				if !c.ends {
 					require.NoError(t, stop())
 				}
@@ -164,43 +155,4 @@ func TestTakeover(t *testing.T) {
 			})
 		})
 	}
-}
-
-// A reader that has no room for as long as Takeover does not ask any more, and another
-// goes on beside it.
-func TestOutOfRoom(t *testing.T) {
-	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-		js, b, cfg := s.JetStream("owner"), newBank(0), perkey.Config{Workers: 1, Room: 2}
-		one := run(t, s.JetStream("one"), newBank(time.Minute), cfg)
-		time.Sleep(time.Second)
-		two := run(t, s.JetStream("two"), b, cfg)
-		for _, k := range accounts(20) {
-			publish(t, js, deposit(k))
-		}
-		time.Sleep(9 * time.Second)
-		require.Empty(t, b.now().balance)
-		time.Sleep(10 * time.Second)
-		require.Len(t, b.now().balance, 18, "all but what one holds")
-		require.NoError(t, one())
-		require.NoError(t, two())
-	})
-}
-
-// The server stops when MaxAckPending events of a partition are out, be they of one key.
-func TestReach(t *testing.T) {
-	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-		js, b := s.JetStream("owner"), newBank(0)
-		stop := run(t, s.JetStream("books"), b, perkey.Config{})
-		c := must(js.Consumer(t.Context(), "PERKEY_bank", "books-0")).CachedInfo().Config
-		require.Equal(t, 65536, c.MaxAckPending)
-		c.MaxAckPending = 10 // too many to wait for here
-		must(js.UpdateConsumer(t.Context(), "PERKEY_bank", c))
-		for v := range uint64(10) {
-			publish(t, js, event("early", v+2, 1))
-		}
-		publish(t, js, deposit("other"))
-		time.Sleep(time.Hour)
-		require.Empty(t, b.now().balance, "the other waits, too")
-		require.NoError(t, stop())
-	})
 }

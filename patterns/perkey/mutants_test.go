@@ -19,12 +19,11 @@ import (
 	"github.com/natspatterns/catalog/patterns/perkey"
 )
 
-// naive is a process that applies what comes, as it comes: any worker what it gets, or,
-// by key, always the same worker what is of one key. What fails is tried again in
-// place.
+// naive is a process that applies events in the order of arrival: on any worker, or byKey
+// on one worker per key. It retries a failed event in place.
 func naive(byKey bool, cfg perkey.Config) work {
 	return func(ctx context.Context, js jetstream.JetStream, ledger perkey.Ledger) error {
-		lanes := make([]chan jetstream.Msg, cfg.Workers)
+		lanes := make([]chan jetstream.Msg, cfg.Concurrency)
 		var all sync.WaitGroup
 		for i := range lanes {
 			if lanes[i] = lanes[0]; i == 0 || byKey {
@@ -37,7 +36,7 @@ func naive(byKey bool, cfg perkey.Config) work {
 						return
 					case m := <-lanes[i]:
 						e := perkey.Event{Key: m.Subject()[strings.LastIndexByte(m.Subject(), '.')+1:], Header: m.Headers(), Data: m.Data()}
-						e.Version, _ = strconv.ParseUint(e.Header.Get(perkey.HeaderVersion), 10, 64) // for the records only
+						e.Version, _ = strconv.ParseUint(e.Header.Get(perkey.HeaderVersion), 10, 64) // only for the log
 						for ledger.Apply(ctx, e) != nil && ctx.Err() == nil {
 							time.Sleep(100 * time.Millisecond) // lint:bubble
 						}
@@ -70,7 +69,7 @@ func naive(byKey bool, cfg perkey.Config) work {
 	}
 }
 
-// careless is a ledger that takes everything once, in any order.
+// careless is a ledger that applies each event once, in any order.
 type careless struct{ *bank }
 
 func (c careless) Apply(_ context.Context, e perkey.Event) error {
@@ -90,7 +89,7 @@ func (c careless) Apply(_ context.Context, e perkey.Event) error {
 	return err
 }
 
-// once books e, whatever came before, unless it is in.
+// once books e unless it is stored, in any order.
 func (b *bank) once(e perkey.Event) error {
 	if slices.Contains(b.now().log[e.Key], e.Version) {
 		return nil
@@ -98,34 +97,22 @@ func (b *bank) once(e perkey.Event) error {
 	return b.book(e, false)
 }
 
-// wrong counts the accounts on which not 80 is left.
-func (b *bank) wrong(keys []string) (n int) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, k := range keys {
-		if b.balance[k] != 80 {
-			n++
-		}
-	}
-	return n
-}
-
-// The same stories, applied as they come.
-func TestEveryInterleavingFindsTwin(t *testing.T) {
+// The same events, applied in the order of arrival.
+func TestEveryInterleavingFindsMutant(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		js, b := s.JetStream("owner"), newBank(10*time.Millisecond)
 		b.fails = failing
-		_, err := perkey.New(t.Context(), js, "bank", "books", quiet(perkey.Config{}))
+		_, err := perkey.NewDispatcher(t.Context(), js, "bank", "books", quiet(perkey.Config{}))
 		require.NoError(t, err)
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		crowd := s.JetStream("crowd")
-		go func() { done <- naive(false, perkey.Config{Workers: 16, Partitions: 1})(ctx, crowd, careless{b}) }()
+		go func() { done <- naive(false, perkey.Config{Concurrency: 16, Partitions: 1})(ctx, crowd, careless{b}) }()
 		keys := interleavings(t, js)
 		time.Sleep(10 * time.Second)
 		stop()
 		require.NoError(t, <-done)
-		t.Logf("as they come: %d of %d accounts end wrong", b.wrong(keys), len(keys))
+		t.Logf("in the order of arrival: %d of %d accounts end wrong", b.wrong(keys), len(keys))
 		require.Greater(t, b.wrong(keys), len(keys)/3)
 	})
 }

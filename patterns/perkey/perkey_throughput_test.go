@@ -25,12 +25,12 @@ const (
 	recorded = "testdata/throughput.csv"
 	drawn    = "../../docs/patterns/perkey-throughput.svg"
 	takes    = 2 * time.Millisecond // of each event, in real time
-	hands    = 16                   // workers in all
+	workers  = 16                   // in all processes
 )
 
 var record = flag.Bool("record", false, "measure the throughput for "+recorded+", and draw it")
 
-// The ways to apply events that are compared, in the order of the columns.
+// The compared ways to apply events, in the order of the columns.
 var ways = []struct {
 	name, colour       string
 	shared, asTheyCome bool
@@ -42,27 +42,26 @@ var ways = []struct {
 	{"by resource id, 4 processes", "#229954", false, false, 4},
 }
 
-// throughput measures events a second, and on how many of the keys they came out of
-// order.
+// throughput measures events per second, and counts the keys with events out of order.
 func throughput(b *testing.B, way, keys int) (rate float64, wrong int) {
-	w, most := ways[way], min(keys, hands)
+	w, most := ways[way], min(keys, workers)
 	if w.shared {
 		most = 1
 	}
 	if w.asTheyCome {
-		most = hands
+		most = workers
 	}
 	each := (100*most + keys - 1) / keys
 	s, bk := natstest.Start(b), newBank(takes)
 	defer s.Stop()
-	cfg := quiet(perkey.Config{Partitions: w.processes, Workers: hands / w.processes})
+	cfg := quiet(perkey.Config{Partitions: w.processes, Concurrency: workers / w.processes})
 	require.NoError(b, perkey.Provision(b.Context(), s.JetStream("owner"), "bank", "books", cfg))
 	story(b, s.JetStream("owner"), keys, each, w.shared)
 	ctx, cancel := context.WithCancel(b.Context())
 	var all sync.WaitGroup
 	start := time.Now()
 	for p := range w.processes {
-		cfg.Reads = []int{p}
+		cfg.Assigned = []int{p}
 		js, do, ledger := s.JetStream(fmt.Sprint("books-", p)), honest(cfg), perkey.Ledger(bk)
 		if w.asTheyCome {
 			do, ledger = naive(false, cfg), careless{bk}
@@ -89,8 +88,8 @@ func throughput(b *testing.B, way, keys int) (rate float64, wrong int) {
 	return float64(each*keys) / bk.end.Sub(start).Seconds(), wrong
 }
 
-// BenchmarkThroughput says what order by key gains over one order for all; with
-// -record it measures all there is to draw.
+// BenchmarkThroughput compares order per key with one order for all. With -record it
+// measures the plot.
 func BenchmarkThroughput(b *testing.B) {
 	if b.N > 1 {
 		return
@@ -99,8 +98,8 @@ func BenchmarkThroughput(b *testing.B) {
 		measure(b)
 		return
 	}
-	shared, wrong := throughput(b, 1, hands)
-	byKey, more := throughput(b, 2, hands)
+	shared, wrong := throughput(b, 1, workers)
+	byKey, more := throughput(b, 2, workers)
 	require.Zero(b, wrong+more)
 	ratio.Report(b, "perkey", "16 keys by resource id, beside a shared one", fmt.Sprintf("%.1f", byKey/shared), ">= 8", byKey >= 8*shared)
 }
@@ -112,7 +111,7 @@ func measure(b *testing.B) {
 		cpu, _, _ = strings.Cut(cpu, "\n")
 	}
 	var out bytes.Buffer
-	fmt.Fprintf(&out, "# events a second; each takes %v, %d workers in all; median of three\n", takes, hands)
+	fmt.Fprintf(&out, "# events a second; each takes %v, %d workers in all; median of three\n", takes, workers)
 	fmt.Fprintf(&out, "# %d CPUs, %s; %s, nats-server %s in the same process, streams in memory\n", runtime.NumCPU(), cpu, runtime.Version(), server.VERSION)
 	fmt.Fprintf(&out, "# go test -run '^$' -bench Throughput -benchtime 1x ./patterns/perkey -record\nkeys")
 	for _, w := range ways {
