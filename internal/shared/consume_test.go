@@ -13,8 +13,6 @@ import (
 	"github.com/natspatterns/catalog/internal/natstest"
 )
 
-func TestMain(m *testing.M) { natstest.Main(m) }
-
 // startConsume publishes 10 messages and handles them one a second.
 func startConsume(t *testing.T, s *natstest.Server, nc *nats.Conn) (js jetstream.JetStream, cons jetstream.Consumer, ctx context.Context,
 	fail context.CancelCauseFunc, wait func()) {
