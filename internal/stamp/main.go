@@ -1,5 +1,5 @@
 // Command stamp copies what each pattern uses of package internal/shared into the
-// shared.go of the pattern. Run it at the root of the module: make stamp.
+// shared.go and shared_messages.go of the pattern. Run it at the root of the module: make stamp.
 package main
 
 import (
@@ -16,13 +16,14 @@ func main() {
 	dirs, err := fs.Glob(root, "patterns/*")
 	check(err)
 	for _, dir := range dirs {
-		content, err := stamp(root, dir, decls)
+		files, err := stamp(root, dir, decls)
 		check(err)
-		file := path.Join(dir, "shared.go")
-		if content == nil {
-			check(os.RemoveAll(file))
-		} else {
-			check(os.WriteFile(file, content, 0o666))
+		for name, content := range files {
+			if content == nil {
+				check(os.RemoveAll(path.Join(dir, name)))
+			} else {
+				check(os.WriteFile(path.Join(dir, name), content, 0o666))
+			}
 		}
 	}
 }

@@ -19,22 +19,56 @@ import (
 // variable. A method has the name of its type, so that it is copied with it.
 type declaration struct {
 	name    string
+	file    string            // of the copy
 	source  string            // with its comment
 	uses    map[string]bool   // names outside of it
 	imports map[string]string // path by name, of its file
 }
 
-// stamp returns the shared.go of the pattern in dir, or nil if it uses none of decls.
-func stamp(root fs.FS, dir string, decls []declaration) ([]byte, error) {
+// The generated files: one for the settings and the management of streams, consumers
+// and buckets, and one for messages.
+const (
+	settingsFile = "shared.go"
+	messagesFile = "shared_messages.go"
+)
+
+// copyOf returns the generated file for a file of internal/shared.
+func copyOf(file string) string {
+	switch path.Base(file) {
+	case "config.go", "api.go", "ensure.go", "bucket.go":
+		return settingsFile
+	}
+	return messagesFile
+}
+
+// stamp returns the generated files of the pattern in dir by name; nil for a file of
+// which the pattern uses nothing.
+func stamp(root fs.FS, dir string, decls []declaration) (map[string][]byte, error) {
+	used, err := closure(root, dir, decls)
+	if err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{}
+	for _, file := range []string{settingsFile, messagesFile} {
+		files[file], err = render(path.Base(dir), slices.DeleteFunc(slices.Clone(decls), func(d declaration) bool {
+			return d.file != file || !used[d.name]
+		}))
+		if err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+}
+
+// closure returns the names that the pattern uses, and those that these declarations
+// use in turn.
+func closure(root fs.FS, dir string, decls []declaration) (map[string]bool, error) {
 	used, declared, err := namesOf(root, dir)
 	if err != nil {
 		return nil, err
 	}
-	var names []string
-	for name := range used {
-		names = append(names, name)
-	}
-	for len(names) > 0 { // what is used by what is used
+	names := slices.Collect(maps.Keys(used))
+	for len(names) > 0 {
 		next := names[0]
 		names = names[1:]
 		for _, d := range decls {
@@ -49,24 +83,26 @@ func stamp(root fs.FS, dir string, decls []declaration) ([]byte, error) {
 			}
 		}
 	}
+	return used, nil
+}
+
+// render returns a file of package name with decls, or nil if there are none.
+func render(name string, decls []declaration) ([]byte, error) {
+	if len(decls) == 0 {
+		return nil, nil
+	}
 	imports := map[string]bool{}
 	var body strings.Builder
 	for _, d := range decls {
-		if !used[d.name] {
-			continue
-		}
-		fmt.Fprintf(&body, "\n%s\n", strings.ReplaceAll(d.source, `"shared: `, `"`+path.Base(dir)+`: `))
-		for name, path := range d.imports {
-			if d.uses[name] {
+		fmt.Fprintf(&body, "\n%s\n", strings.ReplaceAll(d.source, `"shared: `, `"`+name+`: `))
+		for alias, path := range d.imports {
+			if d.uses[alias] {
 				imports[path] = true
 			}
 		}
 	}
-	if body.Len() == 0 {
-		return nil, nil
-	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "// Code generated from internal/shared by make stamp; DO NOT EDIT.\n\npackage %s\n\nimport (\n", path.Base(dir))
+	fmt.Fprintf(&b, "// Code generated from internal/shared by make stamp; DO NOT EDIT.\n\npackage %s\n\nimport (\n", name)
 	sorted := slices.Sorted(maps.Keys(imports))
 	for _, std := range []bool{true, false} {
 		for _, p := range sorted {
@@ -84,7 +120,7 @@ func stamp(root fs.FS, dir string, decls []declaration) ([]byte, error) {
 // doc.go is not copied: each pattern declares what stands there itself.
 func readShared(root fs.FS) ([]declaration, error) {
 	var decls []declaration
-	err := eachFile(root, "internal/shared", func(fset *token.FileSet, f *ast.File, src []byte) {
+	err := eachFile(root, "internal/shared", func(file string, fset *token.FileSet, f *ast.File, src []byte) {
 		imports := map[string]string{}
 		for _, imp := range f.Imports {
 			p, _ := strconv.Unquote(imp.Path.Value) // the parser has accepted it
@@ -93,7 +129,7 @@ func readShared(root fs.FS) ([]declaration, error) {
 		for _, d := range f.Decls {
 			if name := nameOf(d); name != "" && f.Doc == nil {
 				source := src[fset.Position(start(d)).Offset:fset.Position(d.End()).Offset]
-				decls = append(decls, declaration{name, string(source), references(f, d), imports})
+				decls = append(decls, declaration{name, copyOf(file), string(source), references(f, d), imports})
 			}
 		}
 	})
@@ -104,7 +140,7 @@ func readShared(root fs.FS) ([]declaration, error) {
 // it declares.
 func namesOf(root fs.FS, dir string) (used, declared map[string]bool, err error) {
 	used, declared = map[string]bool{}, map[string]bool{}
-	err = eachFile(root, dir, func(_ *token.FileSet, f *ast.File, _ []byte) {
+	err = eachFile(root, dir, func(_ string, _ *token.FileSet, f *ast.File, _ []byte) {
 		maps.Copy(used, references(f, f))
 		for name := range f.Scope.Objects {
 			declared[name] = true
@@ -115,13 +151,13 @@ func namesOf(root fs.FS, dir string) (used, declared map[string]bool, err error)
 }
 
 // eachFile parses the files of a package, without tests and without what is stamped.
-func eachFile(root fs.FS, dir string, do func(*token.FileSet, *ast.File, []byte)) error {
+func eachFile(root fs.FS, dir string, do func(string, *token.FileSet, *ast.File, []byte)) error {
 	files, err := fs.Glob(root, dir+"/*.go")
 	if err != nil {
 		return err
 	}
 	for _, file := range files {
-		if strings.HasSuffix(file, "_test.go") || path.Base(file) == "shared.go" {
+		if strings.HasSuffix(file, "_test.go") || path.Base(file) == settingsFile || path.Base(file) == messagesFile {
 			continue
 		}
 		src, err := fs.ReadFile(root, file)
@@ -133,7 +169,7 @@ func eachFile(root fs.FS, dir string, do func(*token.FileSet, *ast.File, []byte)
 		if err != nil {
 			return err
 		}
-		do(fset, f, src)
+		do(file, fset, f, src)
 	}
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Each shared.go is what make stamp would write.
+// The generated files are what make stamp would write.
 func TestUpToDate(t *testing.T) {
 	root := os.DirFS("../..")
 	decls, err := readShared(root)
@@ -19,13 +19,15 @@ func TestUpToDate(t *testing.T) {
 	dirs, err := fs.Glob(root, "patterns/*")
 	require.NoError(t, err)
 	for _, dir := range dirs {
-		want, err := stamp(root, dir, decls)
+		files, err := stamp(root, dir, decls)
 		require.NoError(t, err)
-		have, err := fs.ReadFile(root, path.Join(dir, "shared.go"))
-		if want == nil {
-			require.ErrorIs(t, err, fs.ErrNotExist, "%s uses nothing of internal/shared", dir)
-		} else if string(want) != string(have) {
-			t.Errorf("%s/shared.go is not what internal/shared says: run make stamp", dir)
+		for name, want := range files {
+			have, err := fs.ReadFile(root, path.Join(dir, name))
+			if want == nil {
+				require.ErrorIs(t, err, fs.ErrNotExist, "%s/%s: the pattern uses nothing of it", dir, name)
+			} else if string(want) != string(have) {
+				t.Errorf("%s/%s is not what make stamp writes: run it", dir, name)
+			}
 		}
 	}
 }
@@ -90,11 +92,13 @@ func TestStamp(t *testing.T) {
 			root := tree(test.pattern)
 			decls, err := readShared(root)
 			require.NoError(t, err)
-			out, err := stamp(root, "patterns/queue", decls)
+			files, err := stamp(root, "patterns/queue", decls)
 			require.NoError(t, err)
+			out := files[messagesFile]
 			if test.has == nil {
 				require.Nil(t, out)
 			}
+			require.Nil(t, files[settingsFile])
 			for _, text := range test.has {
 				require.Contains(t, string(out), text)
 			}
@@ -103,6 +107,20 @@ func TestStamp(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Settings and messages are separate files, each with its own imports.
+func TestStampFiles(t *testing.T) {
+	root := tree("package queue\n\nvar _, _ = limit(1), setDefault\n")
+	root.(fstest.MapFS)["internal/shared/config.go"] = &fstest.MapFile{Data: []byte("package shared\n\nimport \"time\"\n\nfunc setDefault() time.Duration { return most }\n")}
+	decls, err := readShared(root)
+	require.NoError(t, err)
+	files, err := stamp(root, "patterns/queue", decls)
+	require.NoError(t, err)
+	require.Contains(t, string(files[settingsFile]), "import (\n\t\"time\"\n)\n\nfunc setDefault")
+	require.NotContains(t, string(files[settingsFile]), "limit")
+	require.Contains(t, string(files[messagesFile]), "const most = 3")
+	require.NotContains(t, string(files[messagesFile]), "setDefault")
 }
 
 func TestStampRefuses(t *testing.T) {

@@ -7,11 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"reflect"
-	"runtime/debug"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -99,39 +96,6 @@ func setDefault[T ~int | ~int64](field string, v *T, value, least T, most ...T) 
 		return fmt.Errorf("%w: %s is %v; use at most %v", ErrConfig, field, *v, most[0])
 	}
 	return nil
-}
-
-// consume calls handle for each message of cons until ctx ends, and then naks those
-// that were prefetched. It calls fail if cons cannot deliver any more. wait returns
-// after the end of ctx and of the last call of handle.
-func consume(ctx context.Context, nc *nats.Conn, cons jetstream.Consumer, log *slog.Logger, fail func(error), handle func(jetstream.Msg),
-	opts ...jetstream.PullConsumeOpt) (wait func(), err error) {
-	c, err := cons.Consume(func(msg jetstream.Msg) {
-		if ctx.Err() != nil {
-			warnIf(log, "nak", msg, msg.Nak()) // without a nak it is redelivered only after AckWait
-			return
-		}
-		handle(msg)
-	}, append(opts, jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
-		log.Warn("perkey: the consumer is interrupted", "err", err)
-		if !errors.Is(err, jetstream.ErrBadRequest) { // the server refuses every pull request
-			err = checkConsumer(ctx, cons, err)
-		}
-		if err != nil {
-			fail(err)
-		}
-	}))...)
-	if err != nil {
-		return nil, err
-	}
-	context.AfterFunc(ctx, func() {
-		if nc.IsConnected() {
-			c.Drain()
-			return
-		}
-		c.Stop() // Drain would wait for the server
-	})
-	return func() { <-c.Closed() }, nil
 }
 
 // resource is a stream, consumer or bucket T with the settings C.
@@ -233,143 +197,4 @@ func strengthen[C any](have, want C, exact []string) (C, error) {
 // tighter reports whether limit h is below limit w; 0 and -1 are unlimited.
 func tighter(h, w reflect.Value) bool {
 	return h.Int() > 0 && (w.Int() <= 0 || h.Int() < w.Int())
-}
-
-// copyHeader returns a copy of h for a message that is published again. It leaves out
-// the server's Nats-* headers, which are orders that were carried out: the server
-// would refuse, deduplicate, schedule or expire the copy. It also leaves out names
-// that begin with own, the prefix of this package's headers. nats.go receives names
-// that it refuses to publish: each byte that it refuses becomes a "_".
-func copyHeader(h nats.Header, own string) nats.Header {
-	c := make(nats.Header, len(h)+4)
-	for name, values := range h {
-		low := strings.ToLower(name)
-		if strings.HasPrefix(low, "nats-") || own != "" && strings.HasPrefix(low, strings.ToLower(own)) {
-			continue
-		}
-		name = strings.Map(func(r rune) rune {
-			if r <= ' ' || r > '~' || strings.ContainsRune("\"()/,:;<=>?@[\\]{}", r) {
-				return '_'
-			}
-			return r
-		}, name)
-		if name != "" {
-			c[name] = append(c[name], values...)
-		}
-	}
-	return c
-}
-
-// lastToken returns the last token of a subject.
-func lastToken(subject string) string { return subject[strings.LastIndexByte(subject, '.')+1:] }
-
-// callHandler calls handle with msg. A panic is logged with its stack and returned
-// as an error: it fails this message only.
-func callHandler[M any](ctx context.Context, log *slog.Logger, subject string, handle func(context.Context, M) error, msg M) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			log.Error("perkey: the handler panicked", "subject", subject, "panic", p, "stack", string(debug.Stack()))
-			err = fmt.Errorf("panic: %v", p)
-		}
-	}()
-	return handle(ctx, msg)
-}
-
-// withGrace returns a context for handlers: it ends grace after ctx, or with stop.
-func withGrace(ctx context.Context, grace time.Duration) (work context.Context, stop func()) {
-	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	unhook := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
-	return work, func() { unhook(); cancel() }
-}
-
-// warnIf logs that an ack, nak or term failed, unless the message was acked before.
-func warnIf(log *slog.Logger, action string, msg jetstream.Msg, err error) {
-	if err != nil && !errors.Is(err, jetstream.ErrMsgAlreadyAckd) {
-		log.Warn("perkey: could not "+action+"; the message can be redelivered", "subject", msg.Subject(), "err", err)
-	}
-}
-
-// keepInProgress sends in-progress for the messages that inFlight returns, three times
-// per AckWait, so that the server does not redeliver them. The caller calls stop.
-func keepInProgress(ackWait time.Duration, log *slog.Logger, inFlight func() []jetstream.Msg) (stop func()) {
-	done, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		tick := time.NewTicker(ackWait / 3)
-		defer tick.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-tick.C:
-				for _, msg := range inFlight() {
-					warnIf(log, "send in-progress", msg, msg.InProgress())
-				}
-			}
-		}
-	}()
-	return func() { close(done); <-stopped }
-}
-
-// reorderQueue holds the messages of one key that arrived before their turn, sorted
-// by number. A number is held once. evict bounds what is held.
-type reorderQueue struct {
-	next uint64 // the number to release next; 0 if it is not known
-	held []numberedMsg
-}
-
-type numberedMsg struct {
-	number uint64
-	jetstream.Msg
-}
-
-// put holds msg. It returns whether msg replaced a message with the same number.
-func (q *reorderQueue) put(number uint64, msg jetstream.Msg) (replaced bool) {
-	i, replaced := q.find(number)
-	if replaced {
-		q.held[i].Msg = msg
-		return true
-	}
-	q.held = slices.Insert(q.held, i, numberedMsg{number, msg})
-	return false
-}
-
-// find returns the position of number in held, and whether it is there.
-func (q *reorderQueue) find(number uint64) (int, bool) {
-	return slices.BinarySearchFunc(q.held, number, func(h numberedMsg, n uint64) int { return cmp.Compare(h.number, n) })
-}
-
-// peek returns the message to release next, or nil if it is missing.
-func (q *reorderQueue) peek() jetstream.Msg {
-	if len(q.held) == 0 || q.held[0].number != q.next {
-		return nil
-	}
-	return q.held[0].Msg
-}
-
-// gap returns the numbers that are missing before the first message held; 0 and 0 if
-// none is.
-func (q *reorderQueue) gap() (from, to uint64) {
-	if len(q.held) == 0 || q.next == 0 || q.held[0].number <= q.next {
-		return 0, 0
-	}
-	return q.next, q.held[0].number - 1
-}
-
-// advance makes next the number to release. It removes and returns the messages
-// before it: they were released, or are duplicates.
-func (q *reorderQueue) advance(next uint64) (done []numberedMsg) {
-	i, _ := q.find(next)
-	q.next, done, q.held = next, q.held[:i:i], q.held[i:]
-	if len(q.held) == 0 {
-		q.held = nil // frees the array
-	}
-	return done
-}
-
-// evict removes and returns the last n messages: those with the highest numbers.
-func (q *reorderQueue) evict(n int) (last []numberedMsg) {
-	n = len(q.held) - max(0, min(n, len(q.held)))
-	q.held, last = q.held[:n:n], q.held[n:]
-	return last
 }

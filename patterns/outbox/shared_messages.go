@@ -1,0 +1,66 @@
+// Code generated from internal/shared by make stamp; DO NOT EDIT.
+
+package outbox
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// publishBatch stores msgs in one stream, all or none, and returns the sequence of
+// the last one. One message is published without a batch. The stream needs
+// AllowAtomicPublish, and the server 2.12.
+func publishBatch(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg) (uint64, error) {
+	batch, last := rand.Text(), len(msgs)-1
+	for i, m := range msgs {
+		if last > 0 {
+			m.Header.Set("Nats-Batch-Id", batch)
+			m.Header.Set("Nats-Batch-Sequence", strconv.Itoa(i+1))
+		}
+	}
+	if last > 0 {
+		msgs[last].Header.Set("Nats-Batch-Commit", "1")
+		if _, err := requestAck(ctx, nc, msgs[0]); err != nil { // the server can refuse before it receives the rest
+			return 0, err
+		}
+		for _, m := range msgs[1:last] {
+			if err := nc.PublishMsg(m); err != nil {
+				return 0, fmt.Errorf("%s: %w", m.Subject, err)
+			}
+		}
+	}
+	seq, err := requestAck(ctx, nc, msgs[last])
+	if err == nil && seq == 0 {
+		err = fmt.Errorf("%s: the reply is not from JetStream; no service may subscribe to this subject", msgs[last].Subject)
+	}
+	return seq, err
+}
+
+// requestAck publishes m and returns the sequence of its ack; 0 for a message of a
+// batch before its last one.
+func requestAck(ctx context.Context, nc *nats.Conn, m *nats.Msg) (uint64, error) {
+	var ack struct {
+		Seq   uint64              `json:"seq"`
+		Error *jetstream.APIError `json:"error"`
+	}
+	reply, err := nc.RequestMsgWithContext(ctx, m)
+	if err != nil {
+		return 0, err
+	}
+	if len(reply.Data) == 0 {
+		return 0, nil
+	}
+	if err := json.Unmarshal(reply.Data, &ack); err != nil {
+		return 0, err
+	}
+	if ack.Error != nil {
+		return 0, ack.Error
+	}
+	return ack.Seq, nil
+}

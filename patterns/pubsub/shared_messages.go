@@ -1,0 +1,45 @@
+// Code generated from internal/shared by make stamp; DO NOT EDIT.
+
+package pubsub
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// callHandler calls handle with msg. A panic is logged with its stack and returned
+// as an error: it fails this message only.
+func callHandler[M any](ctx context.Context, log *slog.Logger, subject string, handle func(context.Context, M) error, msg M) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			log.Error("pubsub: the handler panicked", "subject", subject, "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return handle(ctx, msg)
+}
+
+// withGrace returns a context for handlers: it ends grace after ctx, or with stop.
+func withGrace(ctx context.Context, grace time.Duration) (work context.Context, stop func()) {
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	unhook := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
+	return work, func() { unhook(); cancel() }
+}
+
+// drainSubscription unsubscribes after the messages that were sent to sub until now.
+func drainSubscription(nc *nats.Conn, sub *nats.Subscription) {
+	if nc.IsConnected() {
+		_ = sub.Drain() // fails only if the connection is closed
+		return
+	}
+	// Without a connection no more messages arrive, and Drain would wait for one.
+	for n, _, err := sub.Pending(); n > 0 && err == nil; n, _, err = sub.Pending() {
+		time.Sleep(20 * time.Millisecond)
+	}
+	_ = sub.Unsubscribe() // fails only if the connection is closed
+}
