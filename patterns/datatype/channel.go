@@ -16,7 +16,7 @@ const HeaderCorrects = "Datatype-Corrects"
 // Channel is the datatype channel of one type: all its messages are of that type. A
 // consumer diverts other messages to its invalid message channel.
 type Channel[T any] struct {
-	name              string
+	name, prefix      string // the prefix of its subjects
 	codec             Codec[T]
 	js                jetstream.JetStream
 	cfg               Config
@@ -36,7 +36,7 @@ func NewChannel[T any](ctx context.Context, js jetstream.JetStream, name string,
 		return nil, err
 	}
 	cfg, _ = cfg.normal() // openStreams has checked it
-	return &Channel[T]{name, codec, js, cfg, messages, invalid}, nil
+	return &Channel[T]{name, "datatype." + name + ".", codec, js, cfg, messages, invalid}, nil
 }
 
 // Publish stores v as a message of key, if the codec accepts v, and returns the stream
@@ -50,7 +50,7 @@ func (c *Channel[T]) Publish(ctx context.Context, key string, v T) (uint64, erro
 // be stored nevertheless, so after a retry two messages correct one.
 func (c *Channel[T]) Correct(ctx context.Context, key string, sequence uint64, v T) (uint64, error) {
 	old, err := callAPI(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) { return c.messages.GetMsg(ctx, sequence) })
-	if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && old.Subject != c.subject(key) {
+	if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && old.Subject != c.prefix+key {
 		return 0, fmt.Errorf("%w: sequence %d, key %.80q", ErrNoMessage, sequence, key)
 	}
 	if err != nil {
@@ -70,7 +70,7 @@ func (c *Channel[T]) publish(ctx context.Context, key string, v T, corrects uint
 	if corrects > 0 {
 		h.Set(HeaderCorrects, strconv.FormatUint(corrects, 10))
 	}
-	ack, err := c.js.PublishMsg(ctx, &nats.Msg{Subject: c.subject(key), Header: h, Data: data})
+	ack, err := c.js.PublishMsg(ctx, &nats.Msg{Subject: c.prefix + key, Header: h, Data: data})
 	if errors.Is(err, nats.ErrMaxPayload) {
 		err = fmt.Errorf("%w: the payload has %d bytes, the server accepts %d; publish a reference to the data", err, len(data), c.js.Conn().MaxPayload())
 	}
@@ -79,5 +79,3 @@ func (c *Channel[T]) publish(ctx context.Context, key string, v T, corrects uint
 	}
 	return ack.Sequence, nil
 }
-
-func (c *Channel[T]) subject(key string) string { return "datatype." + c.name + "." + key }

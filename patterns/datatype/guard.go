@@ -84,9 +84,11 @@ func (c *Channel[T]) process(ctx context.Context, consumer string, msg jetstream
 
 func (c *Channel[T]) decode(msg jetstream.Msg, meta *jetstream.MsgMetadata) (m Message[T], err error) {
 	m = Message[T]{Header: msg.Headers(), Delivery: int(meta.NumDelivered), Sequence: meta.Sequence.Stream, Time: meta.Timestamp}
-	m.Corrects, _ = strconv.ParseUint(m.Header.Get(HeaderCorrects), 10, 64) // 0 if there is none
+	if sequence := m.Header.Get(HeaderCorrects); sequence != "" {
+		m.Corrects, _ = strconv.ParseUint(sequence, 10, 64) // 0 if it is no number
+	}
 	var ours bool
-	if m.Key, ours = strings.CutPrefix(msg.Subject(), c.subject("")); !ours { // a stream can have stored other subjects
+	if m.Key, ours = strings.CutPrefix(msg.Subject(), c.prefix); !ours { // a stream can have stored other subjects
 		return m, fmt.Errorf("%w: the subject is %s", ErrInvalid, msg.Subject())
 	}
 	m.Value, err = c.codec.Decode(m.Header, msg.Data())

@@ -90,7 +90,7 @@ func TestRedelivered(t *testing.T) {
 		c := open(t, js, one)
 		_, err := c.Publish(t.Context(), "ann", VisitV1{"p-1", "Ann Lee", 20})
 		require.NoError(t, err)
-		reader, calls := s.JetStream("reader"), 0
+		reader, calls := s.JetStream("reader", nats.ReconnectBufSize(-1)), 0
 		stop := read(t, reader, one, "billing", func(context.Context, datatype.Message[VisitV1]) error {
 			if calls++; calls == 1 {
 				s.Link("reader").Down() // the ack is lost

@@ -17,13 +17,22 @@ func (v version) read(rules *jsonschema.Schema, data []byte) (any, error) {
 	if err := validate(rules, data); err != nil {
 		return nil, err
 	}
-	value := reflect.New(v.typ)
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()                                       // in a field of type any, a float64 would round an int64
-	if err := d.Decode(value.Interface()); err != nil { // for example 1.0, an integer in JSON Schema
+	value, unmarshal := reflect.New(v.typ), json.Unmarshal
+	if v.any {
+		unmarshal = unmarshalNumbers
+	}
+	if err := unmarshal(data, value.Interface()); err != nil { // for example 1.0, an integer in JSON Schema
 		return nil, fmt.Errorf("%w: %w", ErrSchema, err)
 	}
 	return value.Elem().Interface(), nil
+}
+
+// unmarshalNumbers is a slower json.Unmarshal: in a field of type any, it reads a number
+// as a json.Number. A float64 would round an int64.
+func unmarshalNumbers(data []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	return d.Decode(v)
 }
 
 // validate returns an error that names each invalid field with the reason.

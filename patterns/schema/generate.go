@@ -21,6 +21,7 @@ type version struct {
 	typ           reflect.Type
 	schema        []byte
 	strict, loose *jsonschema.Schema // loose accepts unknown fields
+	any           bool               // it has a field of type any
 }
 
 // generate makes the JSON Schema of a Go type: a field without omitempty is required,
@@ -35,6 +36,7 @@ func generate(t reflect.Type) (v version, err error) {
 	r.Mapper = func(t reflect.Type) *generator.Schema {
 		s, err := schemaOf(t)
 		unsupported = cmp.Or(unsupported, err)
+		v.any = v.any || t.Kind() == reflect.Interface || t.Kind() == reflect.Map && t.Elem().Kind() == reflect.Interface
 		return s
 	}
 	r.Namer = func(t reflect.Type) string { // types of two packages can have the same name
@@ -69,7 +71,8 @@ func compile(schema []byte, change func(any)) (*jsonschema.Schema, error) {
 	if err := c.AddResource("type.json", doc); err != nil {
 		return nil, err
 	}
-	return c.Compile("type.json")
+	ref, _ := doc.(object)["$ref"].(string) // the definition itself: the validator need not resolve it for each message
+	return c.Compile("type.json" + ref)
 }
 
 // loosen changes a schema to accept unknown fields. It still refuses a name that
