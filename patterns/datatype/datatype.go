@@ -86,7 +86,10 @@ func Provision(ctx context.Context, js jetstream.JetStream, name string, cfg Con
 	return err
 }
 
-func openStreams(js jetstream.JetStream, name string, cfg Config, open func(jetstream.StreamConfig) (jetstream.Stream, error)) (messages, invalid jetstream.Stream, err error) {
+// opener finds, creates or changes a stream.
+type opener func(jetstream.StreamConfig) (jetstream.Stream, error)
+
+func openStreams(js jetstream.JetStream, name string, cfg Config, open opener) (messages, invalid jetstream.Stream, err error) {
 	wantMessages, err := MessagesStreamConfig(name, cfg)
 	if js == nil {
 		err = fmt.Errorf("%w: js is nil", ErrConfig)

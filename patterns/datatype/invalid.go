@@ -27,7 +27,9 @@ const (
 const codeHeaderTooLarge jetstream.ErrorCode = 10097
 
 // divert stores msg in the invalid message channel, and then terminates it.
-func (c *Channel[T]) divert(ctx context.Context, consumer string, msg jetstream.Msg, meta *jetstream.MsgMetadata, reason, cause error) (action string, err error) {
+func (c *Channel[T]) divert(
+	ctx context.Context, consumer string, msg jetstream.Msg, meta *jetstream.MsgMetadata, reason, cause error,
+) (action string, err error) {
 	own := nats.Header{
 		HeaderReason: {strings.TrimPrefix(reason.Error(), "datatype: ")}, HeaderError: {errorText(cause)},
 		HeaderSubject: {msg.Subject()}, HeaderSequence: {strconv.FormatUint(meta.Sequence.Stream, 10)},
