@@ -1,6 +1,6 @@
-// Command schema plays a clinic whose form for visits changes twice: an old reader, a
-// careless one, a sender who fills in what he likes, and a patient who wants to be
-// forgotten.
+// Command schema plays a clinic whose messages about visits change twice: a reader of
+// version 1, a reader that does not validate, an invalid message, and a patient whose
+// data is erased.
 package main
 
 import (
@@ -15,14 +15,16 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/natspatterns/catalog/internal/demo"
+	"github.com/natspatterns/catalog/patterns/datatype"
+	"github.com/natspatterns/catalog/patterns/encrypt"
 	"github.com/natspatterns/catalog/patterns/schema"
 )
 
 var play = demo.Play{
 	Name:    "schema",
-	About:   "a form changes from version 1 to 3: who reads which, what becomes of the rest, and a patient who is forgotten",
+	About:   "a message changes from version 1 to 3: which reader reads which version, where invalid messages go, and how data is erased",
 	Lasts:   15 * time.Second,
-	Streams: []string{"SCHEMA_visit", "INVALID_visit", "KV_keys"},
+	Streams: []string{"DATATYPE_visit", "INVALID_visit", "KV_keys"},
 	Scene:   [2]time.Duration{1900 * time.Millisecond, 3900 * time.Millisecond},
 	Cast:    cast,
 }
@@ -46,30 +48,37 @@ func cast(e *demo.Env) error {
 	return nil
 }
 
-func config(e *demo.Env) schema.Config { return schema.Config{Log: e.Log(), Metadata: e.Mark()} }
+// open returns the datatype channel of visits for a program that knows the versions of t.
+func open[T any](ctx context.Context, e *demo.Env, js jetstream.JetStream, t *schema.Type[T]) (*datatype.Channel[T], error) {
+	return datatype.NewChannel(ctx, js, "visit", t, datatype.Config{Log: e.Log(), Metadata: e.Mark()})
+}
 
-// reception sends visits, in one version after another.
+func vaultOf(ctx context.Context, e *demo.Env, js jetstream.JetStream) (*encrypt.Vault, error) {
+	return encrypt.NewVault(ctx, js, "keys", encrypt.Config{Metadata: e.Mark()})
+}
+
+// reception publishes visits, in one version after another.
 func reception(ctx context.Context, e *demo.Env, js jetstream.JetStream) error {
 	first, err := schema.Define[visit1]("visit")
 	if err != nil {
 		return err
 	}
-	now1, err := schema.NewChannel(ctx, js, first, config(e))
+	now1, err := open(ctx, e, js, first)
 	if err != nil || !e.At(900*ms) {
 		return err
 	}
-	e.Tell("The clinic tells of its visits on a form, version 1. The archive reads them with\ncare: each must be what it says it is. Billing just takes what it can find.")
+	e.Tell("The reception publishes visits in version 1. The archive validates what it reads:\neach message must match its schema. Billing only unmarshals.")
 	e.At(1000 * ms)
 	wrong, err := now1.Publish(ctx, "ann", visit1{"p-1", "Ann Lee", 200})
 	if err != nil || !e.At(1900*ms) {
 		return err
 	}
-	e.Tell("Version 2 adds the room. It extends version 1, which is checked when the program\nstarts: so it says of itself that readers of version 1 can read it.")
+	e.Tell("Version 2 adds the room. It extends version 1, which Define checks. Its format indicator\nstates that readers of version 1 can read it.")
 	second, err := schema.Define[visit2]("visit", schema.Extend(oneToTwo))
 	if err != nil {
 		return err
 	}
-	now2, err := schema.NewChannel(ctx, js, second, config(e))
+	now2, err := open(ctx, e, js, second)
 	if err != nil || !e.At(2000*ms) {
 		return err
 	}
@@ -77,22 +86,22 @@ func reception(ctx context.Context, e *demo.Env, js jetstream.JetStream) error {
 	if err != nil || !e.At(2900*ms) {
 		return err
 	}
-	e.Tell("A doctor who is in a hurry writes past the program. He has the headers right, and\nthe rest as it comes to mind.")
+	e.Tell("A doctor publishes without the program. The headers are right, the payload is invalid:\nminutes is a text.")
 	e.At(3000 * ms)
-	fax := &nats.Msg{Subject: "schema.visit.cid", Header: nats.Header{}, Data: []byte(`{"patient":"p-3","name":"Cid Orr","minutes":"ten or so"}`)}
+	fax := &nats.Msg{Subject: "datatype.visit.cid", Header: nats.Header{}, Data: []byte(`{"patient":"p-3","name":"Cid Orr","minutes":"ten or so"}`)}
 	for name, value := range map[string]string{"Content-Type": "application/json", schema.HeaderName: "visit", schema.HeaderVersion: "1", schema.HeaderSince: "1"} {
 		fax.Header.Set(name, value)
 	}
 	if _, err := js.PublishMsg(ctx, fax); err != nil || !e.At(3900*ms) {
 		return err
 	}
-	e.Tell("Version 3 seals the name with a key of the patient's own. No reader of the others can\ndo without the name: Extend refuses that, so it replaces version 2.")
+	e.Tell("Version 3 encrypts the name with the key of the patient. Readers of the older versions\nneed the name: Extend refuses the change, so it is a Replace, a breaking change.")
 	e.At(4000 * ms)
 	if _, err := schema.Define[visit3]("visit", schema.Extend(oneToTwo), schema.Extend(func(visit2) (visit3, error) { return visit3{}, nil })); err != nil {
-		_, why, _ := strings.Cut(err.Error(), "is meant: ")
-		e.Printf("the reception may not call it an extension: %s", why)
+		_, why, _ := strings.Cut(err.Error(), "a breaking change: ")
+		e.Printf("reception: Extend is refused: %s", why)
 	}
-	vault, err := schema.NewVault(ctx, js, "keys", config(e))
+	vault, err := vaultOf(ctx, e, js)
 	if err != nil {
 		return err
 	}
@@ -100,7 +109,7 @@ func reception(ctx context.Context, e *demo.Env, js jetstream.JetStream) error {
 	if err != nil {
 		return err
 	}
-	now3, err := schema.NewChannel(ctx, js, third, config(e))
+	now3, err := open(ctx, e, js, third)
 	if err != nil || !e.At(4500*ms) {
 		return err
 	}
@@ -120,30 +129,36 @@ func reception(ctx context.Context, e *demo.Env, js jetstream.JetStream) error {
 	if err := send(0, 15); err != nil || !e.At(7900*ms) {
 		return err
 	}
-	e.Tell("Events do not change; but the first one was wrong: it was 20 minutes. One answer is to\nsay so in another event, and to hope that all who read it heed that.")
+	e.Tell("Events do not change, but visit 1 was wrong: it was 20 minutes. A correction is another\nevent. Each reader must handle it.")
 	e.At(8000 * ms)
 	if err := send(wrong, 20); err != nil || !e.At(9900*ms) {
 		return err
 	}
-	e.Tell("Ann asks to be forgotten, and Bob as well. What was written under their own key goes\nwith the key, in all copies; what was written before must be erased one by one.")
+	e.Tell("Ann and Bob ask for erasure. What is encrypted with their keys is unreadable in all\ncopies once the keys are destroyed. What was stored in plaintext is redacted.")
 	e.At(10000 * ms)
-	err = errors.Join(vault.Forget(ctx, "p-1"), vault.Forget(ctx, "p-2"), now3.Redact(ctx, wrong), now3.Redact(ctx, plain))
-	e.Printf("the reception has burnt the keys of p-1 and p-2, and erased visits %d and %d", wrong, plain)
+	err = errors.Join(vault.Forget(ctx, "p-1"), vault.Forget(ctx, "p-2"), redact(ctx, js, wrong), redact(ctx, js, plain))
+	e.Printf("reception: destroyed the keys of p-1 and p-2, redacted visits %d and %d", wrong, plain)
 	return err
 }
 
-// archive reads with care: version 1, until it is upgraded to 3 and reads all anew.
+// redact erases a visit, and its copies in the invalid message channel.
+func redact(ctx context.Context, js jetstream.JetStream, sequence uint64) error {
+	return errors.Join(encrypt.Redact(ctx, js, "DATATYPE_visit", sequence),
+		encrypt.RedactSubject(ctx, js, "INVALID_visit", fmt.Sprintf("invalid.visit.*.%d.*", sequence)))
+}
+
+// archive validates what it reads: in version 1, until it is upgraded to version 3.
 func archive(ctx context.Context, e *demo.Env, js jetstream.JetStream) error {
 	old, err := schema.Define[visit1]("visit")
 	if err != nil || !e.At(300*ms) {
 		return err
 	}
-	channel, err := schema.NewChannel(ctx, js, old, config(e))
+	channel, err := open(ctx, e, js, old)
 	if err != nil {
 		return err
 	}
-	stop, err := read(ctx, js, channel, "archive", func(_ context.Context, m schema.Message[visit1]) error {
-		e.Printf("the archive (version 1) files visit %d, of version %d: %s, %d minutes", m.Sequence, m.Format.Version, m.Value.Name, m.Value.Minutes)
+	stop, err := read(ctx, js, channel, "archive", func(_ context.Context, m datatype.Message[visit1]) error {
+		e.Printf("archive (version 1): visit %d, version %s: %s, %d minutes", m.Sequence, m.Header.Get(schema.HeaderVersion), m.Value.Name, m.Value.Minutes)
 		return nil
 	})
 	if err != nil {
@@ -151,9 +166,9 @@ func archive(ctx context.Context, e *demo.Env, js jetstream.JetStream) error {
 	}
 	e.At(5900 * ms)
 	stop()
-	e.Tell("The archive is upgraded, and reads everything anew: what is old is brought up to\nversion 3, step by step.")
+	e.Tell("The archive is upgraded, and reads all visits again. Older versions are upcast to\nversion 3, step by step.")
 	e.At(6000 * ms)
-	vault, err := schema.NewVault(ctx, js, "keys", config(e))
+	vault, err := vaultOf(ctx, e, js)
 	if err != nil {
 		return err
 	}
@@ -161,29 +176,30 @@ func archive(ctx context.Context, e *demo.Env, js jetstream.JetStream) error {
 	if err != nil {
 		return err
 	}
-	now, err := schema.NewChannel(ctx, js, form, config(e))
+	now, err := open(ctx, e, js, form)
 	if err != nil {
 		return err
 	}
-	file := func(ctx context.Context, m schema.Message[visit3]) error {
+	file := func(ctx context.Context, m datatype.Message[visit3]) error {
 		name, err := vault.Open(ctx, m.Value.Patient, m.Value.Sealed)
-		if errors.Is(err, schema.ErrForgotten) {
-			name, err = []byte("(somebody)"), nil
+		if errors.Is(err, encrypt.ErrForgotten) {
+			name, err = []byte("(erased)"), nil
 		}
 		about := ""
 		if m.Corrects > 0 {
-			about = fmt.Sprintf(", in place of visit %d", m.Corrects)
+			about = fmt.Sprintf(", replaces visit %d", m.Corrects)
 		}
-		if err == nil {
-			e.Printf("the archive (version 3) files visit %d, of version %d: %s, %d minutes, room %s%s", m.Sequence, m.Format.Version, name, m.Value.Minutes, m.Value.Room, about)
+		if err != nil {
+			return err
 		}
-		return err
+		e.Printf("archive (version 3): visit %d, version %s: %s, %d minutes, room %s%s", m.Sequence, m.Header.Get(schema.HeaderVersion), name, m.Value.Minutes, m.Value.Room, about)
+		return nil
 	}
 	if stop, err = read(ctx, js, now, "archive-3", file); err != nil || !e.At(11900*ms) {
 		return err
 	}
 	stop()
-	e.Tell("The archive burns its books and reads everything once more. Two visits are gone, and\ntwo are of nobody in particular.")
+	e.Tell("The archive deletes its state and reads all visits once more. Two visits are redacted,\nand the names of two others are unreadable.")
 	e.At(12000 * ms)
 	if stop, err = read(ctx, js, now, "archive-4", file); err == nil {
 		<-ctx.Done()
@@ -192,8 +208,8 @@ func archive(ctx context.Context, e *demo.Env, js jetstream.JetStream) error {
 	return err
 }
 
-func read[T any](ctx context.Context, js jetstream.JetStream, c *schema.Channel[T], name string, handle schema.Handler[T]) (stop func(), err error) {
-	cons, err := js.CreateConsumer(ctx, "SCHEMA_visit", jetstream.ConsumerConfig{Durable: name, AckPolicy: jetstream.AckExplicitPolicy, MaxDeliver: -1})
+func read[T any](ctx context.Context, js jetstream.JetStream, c *datatype.Channel[T], name string, handle datatype.Handler[T]) (stop func(), err error) {
+	cons, err := js.CreateConsumer(ctx, "DATATYPE_visit", jetstream.ConsumerConfig{Durable: name, AckPolicy: jetstream.AckExplicitPolicy, MaxDeliver: -1})
 	if err != nil {
 		return nil, err
 	}
@@ -212,33 +228,33 @@ func consume(cons jetstream.Consumer, handle jetstream.MessageHandler) (stop fun
 	return func() { run.Stop(); <-run.Closed() }, nil
 }
 
-// billing unmarshals, and hopes.
+// billing unmarshals without validation.
 func billing(ctx context.Context, e *demo.Env, js jetstream.JetStream) error {
 	if !e.At(400 * ms) {
 		return nil
 	}
-	cons, err := js.OrderedConsumer(ctx, "SCHEMA_visit", jetstream.OrderedConsumerConfig{})
+	cons, err := js.OrderedConsumer(ctx, "DATATYPE_visit", jetstream.OrderedConsumerConfig{})
 	if err != nil {
 		return err
 	}
-	books := map[string]int{}
+	bills := map[string]int{}
 	stop, err := consume(cons, func(m jetstream.Msg) {
 		var v visit1
 		_ = json.Unmarshal(m.Data(), &v)
-		books[v.Name] += v.Minutes
-		time.Sleep(20 * ms) // the others speak first
-		e.Printf("billing writes a bill to %q for %d minutes", v.Name, v.Minutes)
+		bills[v.Name] += v.Minutes
+		time.Sleep(20 * ms) // after the archive, so that the output has an order
+		e.Printf("billing: a bill to %q for %d minutes", v.Name, v.Minutes)
 	})
 	if err != nil {
 		return err
 	}
 	e.At(13500 * ms)
 	stop()
-	e.Printf("billing still has Ann Lee in its books, with %d minutes, and nobody with %d", books["Ann Lee"], books[""])
+	e.Printf("billing: the bills still have Ann Lee with %d minutes, and an empty name with %d", bills["Ann Lee"], bills[""])
 	return nil
 }
 
-// office looks at what could not be read.
+// office reads the invalid message channel.
 func office(ctx context.Context, e *demo.Env, js jetstream.JetStream) error {
 	if !e.At(500 * ms) {
 		return nil
@@ -249,8 +265,8 @@ func office(ctx context.Context, e *demo.Env, js jetstream.JetStream) error {
 	}
 	stop, err := consume(cons, func(m jetstream.Msg) {
 		time.Sleep(40 * ms)
-		e.Printf("the office finds visit %s, put aside by the %s: %s", m.Headers().Get(schema.HeaderSequence), strings.Split(m.Subject(), ".")[2],
-			strings.TrimPrefix(m.Headers().Get(schema.HeaderError), "schema: "))
+		e.Printf("office: visit %s, diverted by %s: %s", m.Headers().Get(datatype.HeaderSequence), strings.Split(m.Subject(), ".")[2],
+			strings.TrimPrefix(m.Headers().Get(datatype.HeaderError), "schema: "))
 	})
 	if err != nil {
 		return err

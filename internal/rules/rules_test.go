@@ -40,7 +40,7 @@ var imports = map[string][]string{
 	"eventstore":   {"github.com/synadia-io/orbit.go/jetstreamext"},
 	"requestreply": {"github.com/synadia-io/orbit.go/natsext"},
 	"schedule":     {"github.com/robfig/cron/v3"},
-	"schema":       {"github.com/invopop/jsonschema", "github.com/santhosh-tekuri/jsonschema/v6"},
+	"schema":       {"github.com/invopop/jsonschema", "github.com/santhosh-tekuri/jsonschema/v6", "github.com/santhosh-tekuri/jsonschema/v6/kind"},
 	"datapump":     {"github.com/jackc/pgx/v5", "github.com/jackc/pgx/v5/pgxpool", "github.com/jackc/pgx/v5/pgconn"},
 }
 

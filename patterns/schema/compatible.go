@@ -12,20 +12,21 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// Breaks tells of each field that a writer may send and a reader cannot read why.
-type Breaks []string
+// Incompatibilities names each field that a writer may send and a reader cannot read,
+// with the reason.
+type Incompatibilities []string
 
-func (b Breaks) Error() string { return strings.Join(b, "; ") }
+func (i Incompatibilities) Error() string { return strings.Join(i, "; ") }
 
-// Compatible reports, as [Breaks], why a reader with one JSON Schema cannot read all
-// that a writer with another may write; nil if it can. The reader ignores fields that
-// it does not know. Whether a new reader can read old events (backward) is
-// Compatible(new, old), and whether an old reader can read new ones (forward) is
-// Compatible(old, new). A keyword that it does not know must be the same in both.
+// Compatible returns nil if a reader with one JSON Schema can read all that a writer
+// with another may write, or else [Incompatibilities]. The reader ignores unknown
+// fields. A new reader can read old events (backward) if Compatible(new, old) is nil,
+// and an old reader new ones (forward) if Compatible(old, new) is. A keyword that
+// Compatible does not know must be the same in both.
 func Compatible(reader, writer []byte) error { return compatible(reader, writer, false) }
 
 func compatible(reader, writer []byte, strict bool) error {
-	c := comparison{strict: strict, seen: map[[2]string]bool{}}
+	c := comparison{strict: strict, seen: map[[2]uintptr]bool{}}
 	for i, text := range [][]byte{reader, writer} {
 		var err error
 		if c.docs[i], err = jsonschema.UnmarshalJSON(bytes.NewReader(text)); err != nil {
@@ -35,98 +36,95 @@ func compatible(reader, writer []byte, strict bool) error {
 	if strict && reflect.DeepEqual(c.docs[0], c.docs[1]) {
 		return nil // whatever its keywords mean
 	}
-	if c.compare("", c.docs[0], c.docs[1]); len(c.breaks) > 0 {
-		return c.breaks
+	if c.compare("", c.docs[0], c.docs[1]); len(c.found) > 0 {
+		return c.found
 	}
 	return nil
 }
 
 type comparison struct {
 	docs   [2]any // the reader's and the writer's
-	strict bool   // the reader refuses what it does not know
-	seen   map[[2]string]bool
-	breaks Breaks
+	strict bool   // the reader refuses unknown fields
+	seen   map[[2]uintptr]bool
+	found  Incompatibilities
 }
 
 type object = map[string]any
 
-// remarks are keywords that say nothing of what is valid.
-var remarks = []string{"$schema", "$id", "$defs", "$comment", "title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly"}
+// never is the schema false: no document is valid.
+var never = object{"not": true}
 
-func (c *comparison) fail(at, why string, args ...any) {
-	c.breaks = append(c.breaks, strings.TrimPrefix(strings.TrimPrefix(at+" ", ".")+fmt.Sprintf(why, args...), " "))
+// annotations are keywords that do not change which documents are valid.
+var annotations = []string{"$schema", "$id", "$defs", "$comment", "title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly"}
+
+func (c *comparison) add(at, reason string, args ...any) {
+	c.found = append(c.found, strings.TrimPrefix(strings.TrimPrefix(at+" ", ".")+fmt.Sprintf(reason, args...), " "))
 }
 
-// compare fails unless whatever is valid for the writer is valid for the reader.
+// compare adds an incompatibility unless each document that is valid for the writer is
+// valid for the reader.
 func (c *comparison) compare(at string, reader, writer any) {
-	r, mine := c.resolve(0, reader)
-	w, theirs := c.resolve(1, writer)
-	if pair := [2]string{mine, theirs}; mine != "" && theirs != "" {
-		if c.seen[pair] {
-			return // it is being compared, or has been
-		}
-		c.seen[pair] = true
-	}
-	if len(r) == 0 {
-		return // it takes anything
-	}
-	have, want := types(w), types(r)
-	if len(at) > 10_000 { // a schema made by hand, without types, may refer to itself
-		c.fail("", "is nested without end")
+	r, w := c.resolve(0, reader), c.resolve(1, writer)
+	pair := [2]uintptr{reflect.ValueOf(r).Pointer(), reflect.ValueOf(w).Pointer()}
+	if len(r) == 0 || c.seen[pair] { // a type can contain itself
 		return
 	}
+	c.seen[pair] = true
+	have, want := types(w), types(r)
 	if slices.ContainsFunc(have, func(t string) bool { return !slices.Contains(want, t) }) {
-		c.fail(at, "is %s, was %s", strings.Join(have, " or "), strings.Join(want, " or "))
+		c.add(at, "is %s, was %s", strings.Join(have, " or "), strings.Join(want, " or "))
 		return
 	}
 	for _, key := range slices.Sorted(maps.Keys(r)) {
 		switch key {
-		case "type", "properties", "patternProperties", "additionalProperties": // see above and below
+		case "type", "properties", "patternProperties", "additionalProperties": // above and in compareFields
 		case "required":
 			for _, name := range list(r[key]) {
 				if !has(w[key], name) {
-					c.fail(at+"."+fmt.Sprint(name), "may be missing, and was required")
+					c.add(at+"."+fmt.Sprint(name), "may be missing, and was required")
 				}
 			}
 		case "items":
-			if c.compare(at+"[]", r[key], or(w[key], true)); !reflect.DeepEqual(r["prefixItems"], w["prefixItems"]) {
-				c.fail(at+"[]", "begins with others")
+			c.compare(at+"[]", r[key], or(w[key], true))
+			if !reflect.DeepEqual(r["prefixItems"], w["prefixItems"]) {
+				c.add(at+"[]", "has other prefixItems")
 			}
 		case "enum":
 			if w[key] == nil {
-				c.fail(at, "may be anything, and was one of %v", r[key])
+				c.add(at, "may be anything, and was one of %v", r[key])
 			}
 			for _, v := range list(w[key]) {
 				if !has(r[key], v) {
-					c.fail(at, "may be %v, which is not known", v)
+					c.add(at, "may be %v, which is not known", v)
 				}
 			}
 		case "minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties":
-			c.bound(at, key, r, w, -1)
+			c.compareLimit(at, key, r, w, -1)
 		case "maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties":
-			c.bound(at, key, r, w, 1)
+			c.compareLimit(at, key, r, w, 1)
 		default:
-			if slices.Contains(remarks, key) {
-				continue
-			}
-			if was := fmt.Sprint(r[key]); !reflect.DeepEqual(r[key], w[key]) || strings.Contains(was, "$ref") {
-				c.fail(at, "has %s %v, had %s", key, or(w[key], "none"), was)
+			equal := reflect.DeepEqual(r[key], w[key]) && !strings.Contains(fmt.Sprint(key, r[key]), "$ref")
+			if !equal && !slices.Contains(annotations, key) {
+				c.add(at, "has %s %v, had %v", key, or(w[key], "none"), r[key])
 			}
 		}
 	}
-	c.fields(at, r, w)
+	c.compareFields(at, r, w)
 }
 
-func (c *comparison) fields(at string, r, w object) {
+func (c *comparison) compareFields(at string, r, w object) {
 	rest, theirRest := or(r["additionalProperties"], true), or(w["additionalProperties"], true)
-	strict := c.strict || r["patternProperties"] != nil // a map with numbers for keys refuses others
+	strict := c.strict || r["patternProperties"] != nil // a map[int]… refuses other names
 	for _, kind := range []string{"properties", "patternProperties"} {
 		known, _ := r[kind].(object)
 		theirs, _ := w[kind].(object)
 		for _, name := range slices.Sorted(maps.Keys(known)) {
-			if their := or(theirs[name], theirRest); theirs[name] == nil && their != false && kind == "properties" {
-				c.fail(at+"."+name, "may come in another case, which Go reads as the same")
-			} else if their != false {
+			their := or(theirs[name], theirRest)
+			switch {
+			case their == false:
+			case theirs[name] == nil && kind == "properties":
+				c.add(at+"."+name, "may come in another case, which Go reads as the same")
+			default:
 				c.compare(at+"."+name, known[name], their)
 			}
 		}
@@ -136,66 +134,61 @@ func (c *comparison) fields(at string, r, w object) {
 			}
 			for mine := range known {
 				if strings.EqualFold(mine, name) {
-					c.fail(at+"."+name, "differs from %s in case only, which Go reads as the same", mine)
+					c.add(at+"."+name, "differs from %s in case only, which Go reads as the same", mine)
 				}
 			}
-			if rest == false && strict || r["patternProperties"] != nil || kind == "patternProperties" {
-				c.fail(at+"."+name, "is not known")
-			} else if rest != false {
+			switch {
+			case rest == false && strict || r["patternProperties"] != nil || kind == "patternProperties":
+				c.add(at+"."+name, "is not known")
+			case rest != false:
 				c.compare(at+"."+name, rest, theirs[name])
 			}
 		}
 	}
-	if theirRest != false && rest != false {
+	switch {
+	case theirRest == false:
+	case rest != false:
 		c.compare(at+".*", rest, theirRest)
-	} else if theirRest != false && strict {
-		c.fail(at+".*", "is not known")
+	case strict:
+		c.add(at+".*", "is not known")
 	}
 }
 
-// resolve returns a schema as an object, in place of a reference what it refers to.
-func (c *comparison) resolve(doc int, schema any) (s object, ref string) {
-	for {
-		s, _ = schema.(object)
-		next, ok := s["$ref"].(string)
-		if !ok {
-			break
-		}
-		defs, _ := c.docs[doc].(object)["$defs"].(object)
-		ref, schema = next, defs[strings.TrimPrefix(next, "#/$defs/")]
-		for key := range s {
-			if key != "$ref" && !slices.Contains(remarks, key) {
-				schema = nil
-			}
-		}
-		if schema == nil { // a schema made by hand has other ways to refer, and may say more beside it
-			return object{next: "$ref"}, ""
+// resolve returns a schema as an object. It replaces a reference by its definition. A
+// schema made by hand can have other references, or keywords beside one: it is kept.
+func (c *comparison) resolve(doc int, schema any) object {
+	s, ok := schema.(object)
+	if !ok && schema != true { // false; or a list, as items was in older drafts
+		return never
+	}
+	for key := range s {
+		if key != "$ref" && !slices.Contains(annotations, key) {
+			return s
 		}
 	}
-	if s == nil && schema != true { // false; or no schema, as a list of them, which is what items was
-		s = object{"not": true}
+	ref, _ := s["$ref"].(string)
+	root, _ := c.docs[doc].(object)
+	defs, _ := root["$defs"].(object)
+	if def, ok := defs[strings.TrimPrefix(ref, "#/$defs/")].(object); ok {
+		return def
 	}
-	return s, ref
+	return s
 }
 
-// bound compares limits: the writer's may not be higher if side is 1, lower if -1.
-func (c *comparison) bound(at, key string, r, w object, side int) {
+// compareLimit compares limits: the writer's may not be higher if side is 1, lower if -1.
+func (c *comparison) compareLimit(at, key string, r, w object, side int) {
 	want, known := new(big.Rat).SetString(fmt.Sprint(r[key]))
 	have, ok := new(big.Rat).SetString(fmt.Sprint(w[key]))
 	if !ok || !known || have.Cmp(want)*side > 0 {
-		c.fail(at, "has %s %v, had %v", key, or(w[key], "none"), r[key])
+		c.add(at, "has %s %v, had %v", key, or(w[key], "none"), r[key])
 	}
 }
 
-// An integer is not a number here: a float64 rounds an int64, and says nothing.
+// types returns the types of a schema. An integer is not a number here: a float64
+// rounds an int64 without an error.
 func types(s object) (names []string) {
-	for _, t := range list(s["type"]) {
+	for _, t := range list(or(s["type"], []any{"array", "boolean", "integer", "null", "number", "object", "string"})) {
 		names = append(names, fmt.Sprint(t))
-	}
-	if t, ok := s["type"].(string); ok {
-		return []string{t}
-	} else if names == nil {
-		return []string{"array", "boolean", "integer", "null", "number", "object", "string"}
 	}
 	return names
 }
@@ -204,7 +197,14 @@ func has(values, v any) bool {
 	return slices.ContainsFunc(list(values), func(x any) bool { return reflect.DeepEqual(x, v) })
 }
 
-func list(v any) []any { l, _ := v.([]any); return l }
+// list returns the items of v; v itself if it is no list.
+func list(v any) []any {
+	l, ok := v.([]any)
+	if !ok && v != nil {
+		l = []any{v}
+	}
+	return l
+}
 
 func or(v, otherwise any) any {
 	if v == nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/schema"
 )
 
-// Whatever breaks a reader is told, with the field named.
+// Each incompatibility is found, with its field.
 func TestCompatible(t *testing.T) {
 	obj := func(properties string, required ...string) string {
 		names, _ := json.Marshal(append([]string{}, required...))
@@ -46,15 +46,15 @@ func TestCompatible(t *testing.T) {
 		"a keyword that is not known":       {obj(`"a":{"x":1}`), obj(`"a":{"x":1}`), ""},
 		"one that has changed":              {obj(`"a":{"x":1}`), obj(`"a":{"x":2}`), "a has x 2, had 1"},
 		"a name that differs in case":       {obj(`"id":{}`), obj(`"id":{},"ID":{}`), "ID differs from id in case only, which Go reads as the same"},
-		"what never comes":                  {obj(`"a":false`), obj(`"a":{"type":"string"}`), "a has not none, had true"},
+		"the schema false":                  {obj(`"a":false`), obj(`"a":{"type":"string"}`), "a has not none, had true"},
 		"a title":                           {`{"title":"x","description":"y"}`, `{"title":"z"}`, ""},
-		"a reference by other means":        {`{"$ref":"other.json"}`, `{"$ref":"other.json"}`, "has other.json $ref, had $ref"},
+		"a reference by other means":        {`{"$ref":"other.json"}`, `{"$ref":"other.json"}`, "has $ref other.json, had other.json"},
 		"a type that holds itself":          {`{"$ref":"#/$defs/N","$defs":{"N":` + obj(`"n":{"$ref":"#/$defs/N"},"v":{"type":"string"}`) + `}}`, `{"$ref":"#/$defs/M","$defs":{"M":` + obj(`"n":{"$ref":"#/$defs/M"},"v":{"type":"integer"}`) + `}}`, "v is integer, was string"},
-		"a type without types in itself":    {`{"$ref":"#/$defs/N","$defs":{"N":{"additionalProperties":{"$ref":"#/$defs/N"}}}}`, `{"properties":{}}`, "is nested without end"},
+		"an untyped type in itself":         {`{"$ref":"#/$defs/N","$defs":{"N":{"additionalProperties":{"$ref":"#/$defs/N"}}}}`, `{"properties":{}}`, ""},
 		"a map where a field was":           {obj(`"a":{"type":"integer"}`), `{"type":"object","additionalProperties":{"type":"integer"}}`, "a may come in another case, which Go reads as the same"},
 		"a field where a map by prefix was": {`{"patternProperties":{"^x":{"type":"string"}}}`, obj(`"x1":{"type":"integer"}`), "x1 is not known"},
-		"more said beside a reference":      {`{"$ref":"#/$defs/N","minProperties":2,"$defs":{"N":{}}}`, `{"$ref":"#/$defs/N","$defs":{"N":{}}}`, "has #/$defs/N none, had $ref"},
-		"a list that begins otherwise":      {obj(`"l":{"items":{"type":"string"}}`), obj(`"l":{"items":{"type":"string"},"prefixItems":[{}]}`), "l[] begins with others"},
+		"more text beside a reference":      {`{"$ref":"#/$defs/N","minProperties":2,"$defs":{"N":{}}}`, `{"$ref":"#/$defs/N","$defs":{"N":{}}}`, "has $ref none, had #/$defs/N; has minProperties none, had 2"},
+		"a list that begins otherwise":      {obj(`"l":{"items":{"type":"string"}}`), obj(`"l":{"items":{"type":"string"},"prefixItems":[{}]}`), "l[] has other prefixItems"},
 		"items as they once were":           {obj(`"l":{"items":[{"type":"string"}]}`), obj(`"l":{"items":{"type":"integer"}}`), "l[] has not none, had true"},
 		"two at once":                       {obj(`"a":{"type":"string"},"b":{"type":"string"}`, "a", "b"), obj(`"b":{"type":"integer"}`), "a may be missing, and was required; b may be missing, and was required; b is integer, was string"},
 	} {
@@ -71,19 +71,19 @@ func TestCompatible(t *testing.T) {
 	require.ErrorIs(t, schema.Compatible([]byte("{}"), []byte("{}{}")), schema.ErrType)
 }
 
-// The recorded schemas of a type in use. UPDATE_GOLDEN=1 adds those of new versions.
+// The recorded schemas of a type in use. UPDATE_GOLDEN=1 records those of new versions.
 func TestRecorded(t *testing.T) {
 	_, _, three := visits(t)
-	require.NoError(t, three.Hold("testdata", os.Getenv("UPDATE_GOLDEN") != ""))
+	require.NoError(t, three.Verify("testdata", os.Getenv("UPDATE_GOLDEN") != ""))
 }
 
-// Someone changes a version that is in use, in a way that looks harmless.
-func TestHold(t *testing.T) {
-	hold := func(v1 interface {
-		Hold(string, bool) error
+// A version in use is changed, in a way that looks harmless.
+func TestVerify(t *testing.T) {
+	verify := func(v1 interface {
+		Verify(string, bool) error
 	}, err error) string {
 		require.NoError(t, err)
-		err = v1.Hold("testdata", false)
+		err = v1.Verify("testdata", false)
 		require.ErrorIs(t, err, schema.ErrType)
 		return err.Error()
 	}
@@ -92,48 +92,48 @@ func TestHold(t *testing.T) {
 		Name    string `json:"fullName"`
 		Minutes int    `json:"minutes"`
 	}
-	said := hold(schema.Define[renamed]("visit"))
-	require.Contains(t, said, "schema_test.renamed cannot read what was sent as version 1 of visit; make a new version: fullName may be missing, and was required; name is not known")
-	require.Contains(t, said, "readers of version 1 of visit cannot read what schema_test.renamed sends; make a new version: name may be missing, and was required; fullName is not known")
+	text := verify(schema.Define[renamed]("visit"))
+	require.Contains(t, text, "schema_test.renamed cannot read what was published as version 1 of visit; make a new version: fullName may be missing, and was required; name is not known")
+	require.Contains(t, text, "readers of version 1 of visit cannot read what schema_test.renamed publishes; make a new version: name may be missing, and was required; fullName is not known")
 	type smaller struct {
 		Patient string `json:"patient" jsonschema:"minLength=1"`
 		Name    string `json:"name"`
 		Minutes int8   `json:"minutes"`
 	}
-	said = hold(schema.Define[smaller]("visit"))
-	require.Contains(t, said, "minutes has maximum 9223372036854775807, had 127")
-	require.NotContains(t, said, "readers of version 1", "it sends less than they can read")
+	text = verify(schema.Define[smaller]("visit"))
+	require.Contains(t, text, "minutes has maximum 9223372036854775807, had 127")
+	require.NotContains(t, text, "readers of version 1", "readers can read all that it publishes")
 	type longer struct {
 		VisitV1
 		Notes map[string]string `json:"notes,omitempty"`
 	}
-	said = hold(schema.Define[longer]("visit"))
-	require.Contains(t, said, "sends; make a new version: notes is not known")
-	require.NotContains(t, said, "cannot read what was sent")
+	text = verify(schema.Define[longer]("visit"))
+	require.Contains(t, text, "publishes; make a new version: notes is not known")
+	require.NotContains(t, text, "cannot read what was published")
 
-	t.Run("what is not recorded is recorded when asked for, and never overwritten", func(t *testing.T) {
+	t.Run("a new version is recorded with record, and never overwritten", func(t *testing.T) {
 		dir := t.TempDir()
 		one, _, three := visits(t)
-		require.ErrorContains(t, one.Hold(dir, false), "version 1 of visit is not recorded")
-		require.NoError(t, one.Hold(dir, true))
-		require.NoError(t, three.Hold(dir, true))
-		require.NoError(t, three.Hold(dir, false))
+		require.ErrorContains(t, one.Verify(dir, false), "version 1 of visit is not recorded")
+		require.NoError(t, one.Verify(dir, true))
+		require.NoError(t, three.Verify(dir, true))
+		require.NoError(t, three.Verify(dir, false))
 		file := filepath.Join(dir, "visit.v1.json")
 		require.NoError(t, os.WriteFile(file, []byte(`{"type":"object"}`), 0o666))
-		require.ErrorIs(t, one.Hold(dir, true), schema.ErrType)
+		require.ErrorIs(t, one.Verify(dir, true), schema.ErrType)
 		require.Equal(t, `{"type":"object"}`, string(must(os.ReadFile(file))))
 	})
-	t.Run("a version that is recorded does not go", func(t *testing.T) {
+	t.Run("a recorded version must not be removed", func(t *testing.T) {
 		one, two, _ := visits(t)
-		require.ErrorContains(t, one.Hold("testdata", false), "version 2 of visit is recorded, and is not among its changes")
-		require.ErrorContains(t, two.Hold("testdata", false), "version 3 of visit is recorded, and is not among its changes")
+		require.ErrorContains(t, one.Verify("testdata", false), "version 2 of visit is recorded, but it is not among the changes")
+		require.ErrorContains(t, two.Verify("testdata", false), "version 3 of visit is recorded, but it is not among the changes")
 	})
-	t.Run("what has not changed holds, whatever its keywords mean", func(t *testing.T) {
+	t.Run("an unchanged schema passes, whatever its keywords mean", func(t *testing.T) {
 		type or struct {
 			Visit *VisitV1 `json:"visit" jsonschema:"nullable"`
 		}
 		dir, typ := t.TempDir(), must(schema.Define[or]("or"))
-		require.NoError(t, typ.Hold(dir, true))
-		require.NoError(t, typ.Hold(dir, false))
+		require.NoError(t, typ.Verify(dir, true))
+		require.NoError(t, typ.Verify(dir, false))
 	})
 }

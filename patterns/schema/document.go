@@ -2,87 +2,90 @@ package schema
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 )
 
-// read makes a Go value of a document, if rules let it pass.
+// read returns the Go value of a payload that is valid by rules.
 func (v version) read(rules *jsonschema.Schema, data []byte) (any, error) {
 	if err := validate(rules, data); err != nil {
 		return nil, err
 	}
-	read, into := json.Unmarshal, reflect.New(v.typ)
+	value, unmarshal := reflect.New(v.typ), json.Unmarshal
 	if v.any {
-		read = exact
+		unmarshal = unmarshalNumbers
 	}
-	if err := read(data, into.Interface()); err != nil { // as of 1.0, which JSON Schema calls an integer
+	if err := unmarshal(data, value.Interface()); err != nil { // for example 1.0, an integer in JSON Schema
 		return nil, fmt.Errorf("%w: %w", ErrSchema, err)
 	}
-	return into.Elem().Interface(), nil
+	return value.Elem().Interface(), nil
 }
 
-// exact is a slower Unmarshal: in a field of type any, a float64 rounds an int64.
-func exact(data []byte, into any) error {
+// unmarshalNumbers is a slower json.Unmarshal: in a field of type any, it reads a number
+// as a json.Number. A float64 would round an int64.
+func unmarshalNumbers(data []byte, v any) error {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
-	return d.Decode(into)
+	return d.Decode(v)
 }
 
-// validate says of each field that is not as it should be why.
-func validate(s *jsonschema.Schema, data []byte) error {
+// validate returns an error that names each invalid field with the reason.
+func validate(rules *jsonschema.Schema, data []byte) error {
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
 	if err != nil {
 		return fmt.Errorf("%w: not JSON: %w", ErrSchema, err)
 	}
-	if n, err := members(doc); err != nil {
-		return fmt.Errorf("%w: %w", ErrSchema, err)
-	} else if n < colons(data) { // Go would read a mix of both, of which only one is validated
+	names, exponent := scan(data)
+	if exponent > 3 { // the validator would compute all digits
+		return fmt.Errorf("%w: a number has an exponent of %d digits", ErrSchema, exponent)
+	}
+	if countFields(doc) < names { // json.Unmarshal would mix the two values, and one of them is validated
 		return fmt.Errorf("%w: a name comes twice in an object", ErrSchema)
 	}
-	if err = s.Validate(doc); err == nil {
+	var invalid *jsonschema.ValidationError
+	if !errors.As(rules.Validate(doc), &invalid) {
 		return nil
 	}
-	var why []string
-	for _, line := range strings.Split(err.Error(), "\n")[1:] { // as in - at '/minutes': got string, want integer
-		at, text, _ := strings.Cut(strings.TrimLeft(line, " -"), "': ")
-		if text != "validation failed" { // what follows says why
-			at = strings.ReplaceAll(strings.TrimPrefix(strings.TrimPrefix(at, "at '"), "/"), "/", ".")
-			why = append(why, strings.TrimPrefix(at+": "+text, ": "))
-		}
-	}
-	return fmt.Errorf("%w: %s", ErrSchema, strings.Join(why, "; "))
+	return fmt.Errorf("%w: %s", ErrSchema, strings.Join(fieldErrors(invalid), "; "))
 }
 
-// members counts the fields of all objects in a document. It refuses numbers with an
-// exponent of thousands, over which the validator takes its time.
-func members(doc any) (n int, err error) {
+// fieldErrors returns texts such as "minutes: got string, want integer".
+func fieldErrors(e *jsonschema.ValidationError) (texts []string) {
+	_, badName := e.ErrorKind.(*kind.PropertyNames)
+	if len(e.Causes) == 0 || badName { // the others are groups
+		first, _, _ := strings.Cut(e.Error(), "\n")
+		_, reason, _ := strings.Cut(first, "': ")
+		texts = append(texts, strings.TrimPrefix(strings.Join(e.InstanceLocation, ".")+": "+reason, ": "))
+	}
+	for _, cause := range e.Causes {
+		texts = append(texts, fieldErrors(cause)...)
+	}
+	return texts
+}
+
+// countFields counts the fields of all objects in a document.
+func countFields(doc any) (n int) {
 	switch doc := doc.(type) {
-	case json.Number:
-		_, exponent, _ := strings.Cut(strings.ToLower(string(doc)), "e")
-		if len(strings.TrimLeft(exponent, "+-0")) > 3 {
-			return 0, fmt.Errorf("%.40s is out of range", doc)
-		}
 	case []any:
 		for _, v := range doc {
-			more, bad := members(v)
-			n, err = n+more, cmp.Or(err, bad)
+			n += countFields(v)
 		}
 	case object:
 		for _, v := range doc {
-			more, bad := members(v)
-			n, err = n+1+more, cmp.Or(err, bad)
+			n += 1 + countFields(v)
 		}
 	}
-	return n, err
+	return n
 }
 
-// colons counts the fields of all objects in a text.
-func colons(text []byte) (n int) {
+// scan counts the names in a JSON text, and the digits of its longest exponent.
+func scan(text []byte) (names, exponent int) {
 	quoted := false
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
@@ -90,9 +93,13 @@ func colons(text []byte) (n int) {
 			i++
 		case c == '"':
 			quoted = !quoted
-		case c == ':' && !quoted:
-			n++
+		case quoted:
+		case c == ':':
+			names++
+		case c == 'e' || c == 'E':
+			digits := bytes.TrimLeft(text[i+1:], "+-0")
+			exponent = max(exponent, len(digits)-len(bytes.TrimLeft(digits, "0123456789")))
 		}
 	}
-	return n
+	return names, exponent
 }

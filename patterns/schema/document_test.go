@@ -14,33 +14,33 @@ type list[T any] struct {
 	Items []T `json:"items"`
 }
 
-func textLine() any {
-	type line struct {
+func textItem() any {
+	type item struct {
 		V string `json:"v"`
 	}
-	return line{"x"}
+	return item{"x"}
 }
 
-func priceLine() any {
-	type line struct {
+func priceItem() any {
+	type item struct {
 		V int `json:"v"`
 	}
-	return line{7}
+	return item{7}
 }
 
-// What a value says is what is read, whatever its type is called.
+// A value that was encoded is decoded to the same value, whatever its type is called.
 func TestRoundTrip(t *testing.T) {
-	type line struct {
+	type item struct {
 		V bool `json:"v"`
 	}
-	there := func(v any, read func() (any, error)) {
+	roundTrip := func(v any, read func() (any, error)) {
 		got, err := read()
 		require.NoError(t, err)
 		require.Equal(t, v, got)
 	}
-	generic := list[list[line]]{[]list[line]{{[]line{{true}}}}}
-	there(generic, func() (any, error) {
-		typ := must(schema.Define[list[list[line]]]("list"))
+	generic := list[list[item]]{[]list[item]{{[]item{{true}}}}}
+	roundTrip(generic, func() (any, error) {
+		typ := must(schema.Define[list[list[item]]]("list"))
 		h, data, err := typ.Encode(generic)
 		require.NoError(t, err)
 		return typ.Decode(h, data)
@@ -48,13 +48,13 @@ func TestRoundTrip(t *testing.T) {
 	type bag struct {
 		V map[string]any `json:"v"`
 	}
-	there(bag{map[string]any{"n": json.Number("9007199254740993")}}, func() (any, error) {
+	roundTrip(bag{map[string]any{"n": json.Number("9007199254740993")}}, func() (any, error) {
 		typ := must(schema.Define[bag]("any"))
-		h, data, err := typ.Encode(bag{map[string]any{"n": int64(9007199254740993)}}) // a float64 would be of 9007199254740992
+		h, data, err := typ.Encode(bag{map[string]any{"n": int64(9007199254740993)}}) // a float64 would be 9007199254740992
 		require.NoError(t, err)
 		return typ.Decode(h, data)
 	})
-	text, price := textLine(), priceLine() // two types called line
+	text, price := textItem(), priceItem() // two types called item
 	both := reflect.StructOf([]reflect.StructField{{Name: "Text", Type: reflect.TypeOf(text)}, {Name: "Price", Type: reflect.TypeOf(price)}})
 	v := reflect.New(both).Elem()
 	v.Field(0).Set(reflect.ValueOf(text))

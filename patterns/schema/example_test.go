@@ -22,7 +22,7 @@ type (
 	}
 )
 
-// A reader of version 1 meets an event of version 2, and one that is no event.
+// The old program reads a message of the new one, and the new program one of the old.
 func Example() {
 	nc, err := nats.Connect(natstest.URL()) // nats.DefaultURL, with a server of your own
 	if err != nil {
@@ -34,59 +34,57 @@ func Example() {
 		log.Fatal(err)
 	}
 	ctx := context.Background()
-	// The old program and the new one each know the type as of their day.
+	// The old program and the new one each know their versions.
 	old, err := schema.Define[loan1]("loan")
 	if err != nil {
 		log.Fatal(err)
 	}
-	now, err := schema.Define[loan2]("loan", schema.Extend(func(l loan1) (loan2, error) { return loan2{l.Book, 14}, nil }))
+	current, err := schema.Define[loan2]("loan", schema.Extend(func(l loan1) (loan2, error) { return loan2{l.Book, 14}, nil }))
 	if err != nil {
 		log.Fatal(err)
 	}
-	desk, err := schema.NewChannel(ctx, js, now, schema.Config{})
+	stream, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "LOANS", Subjects: []string{"loans.*"}})
 	if err != nil {
-		log.Fatal(err)
-	}
-	if _, err := js.Publish(ctx, "schema.loan.r-7", []byte("Dune, two weeks")); err != nil { // someone goes round the channel
-		log.Fatal(err)
-	}
-	if _, err := desk.Publish(ctx, "r-7", loan2{"Dune", 14}); err != nil {
 		log.Fatal(err)
 	}
 
-	shelf, err := schema.NewChannel(ctx, js, old, schema.Config{})
+	header, data, err := current.Encode(loan2{"Dune", 30})
 	if err != nil {
 		log.Fatal(err)
 	}
-	cons, err := js.CreateConsumer(ctx, "SCHEMA_loan", jetstream.ConsumerConfig{Durable: "shelf", AckPolicy: jetstream.AckExplicitPolicy, MaxDeliver: -1})
+	if _, err := js.PublishMsg(ctx, &nats.Msg{Subject: "loans.r-7", Header: header, Data: data}); err != nil {
+		log.Fatal(err)
+	}
+	header, data, err = old.Encode(loan1{"Emma"})
 	if err != nil {
 		log.Fatal(err)
 	}
-	done := make(chan struct{})
-	handle, err := shelf.Guard(ctx, cons, func(_ context.Context, m schema.Message[loan1]) error {
-		fmt.Printf("%s has %s, told in version %d\n", m.Key, m.Value.Book, m.Format.Version)
-		close(done)
-		return nil
-	})
+	if _, err := js.PublishMsg(ctx, &nats.Msg{Subject: "loans.r-8", Header: header, Data: data}); err != nil {
+		log.Fatal(err)
+	}
+
+	first, err := stream.GetMsg(ctx, 1)
 	if err != nil {
 		log.Fatal(err)
 	}
-	consuming, err := cons.Consume(handle)
+	v1, err := old.Decode(first.Header, first.Data) // ignores the field that version 2 added
 	if err != nil {
 		log.Fatal(err)
 	}
-	<-done
-	consuming.Stop()
-	invalid, err := js.Stream(ctx, "INVALID_loan")
+	fmt.Printf("the old program reads %+v\n", v1)
+	second, err := stream.GetMsg(ctx, 2)
 	if err != nil {
 		log.Fatal(err)
 	}
-	bad, err := invalid.GetMsg(ctx, 1)
+	v2, err := current.Decode(second.Header, second.Data) // upcasts
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Printf("%s: %s\n", bad.Header.Get(schema.HeaderReason), bad.Data)
+	fmt.Printf("the new program reads %+v\n", v2)
+	_, err = current.Decode(first.Header, []byte(`{"book":"Dune","days":"two weeks"}`))
+	fmt.Println(err)
 	// Output:
-	// r-7 has Dune, told in version 2
-	// no format indicator: Dune, two weeks
+	// the old program reads {Book:Dune}
+	// the new program reads {Book:Emma Days:14}
+	// schema: invalid payload: days: got string, want integer
 }

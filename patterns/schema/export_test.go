@@ -5,15 +5,14 @@ import (
 	"reflect"
 )
 
-// Generated is a type that a test makes as it runs, as Define cannot.
+// Generated is a version of a type that a test makes at run time.
 type Generated struct{ v version }
 
 func Generate(t reflect.Type) (Generated, error) { v, err := generate(t); return Generated{v}, err }
 
 func (g Generated) Schema() []byte { return g.v.schema }
 
-// Read returns what a reader of this type makes of a later one's document, and what
-// one makes of it that unmarshals without a look.
+// Read reads a document of a newer version. ReadBlindly unmarshals it without validation.
 func (g Generated) Read(data []byte) (v any, err error) {
 	return g.v.read(g.v.loose, data)
 }
@@ -26,5 +25,5 @@ func (g Generated) ReadBlindly(data []byte) (any, error) {
 
 func (g Generated) Strictly(data []byte) error { return validate(g.v.strict, data) }
 
-// CompatibleStrictly is for a reader that refuses what it does not know.
+// CompatibleStrictly is Compatible for a reader that refuses unknown fields.
 func CompatibleStrictly(reader, writer []byte) error { return compatible(reader, writer, true) }

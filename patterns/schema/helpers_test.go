@@ -1,18 +1,11 @@
 package schema_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-	"github.com/stretchr/testify/require"
 
 	"github.com/natspatterns/catalog/internal/natstest"
 	"github.com/natspatterns/catalog/patterns/schema"
@@ -20,8 +13,8 @@ import (
 
 func TestMain(m *testing.M) { natstest.Main(m) }
 
-// A visit to a clinic, as its form has changed. Version 2 adds; version 3 splits what
-// was one field, which no reader of the others can do without.
+// A visit to a clinic in three versions. Version 2 adds a field; version 3 splits a
+// field that readers of the older versions need.
 type (
 	VisitV1 struct {
 		Patient string `json:"patient" jsonschema:"minLength=1"`
@@ -69,46 +62,8 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
-
-func open[T any](t testing.TB, js jetstream.JetStream, typ *schema.Type[T]) *schema.Channel[T] {
-	c, err := schema.NewChannel(t.Context(), js, typ, schema.Config{Log: quiet, Storage: jetstream.MemoryStorage})
-	require.NoError(t, err)
-	return c
-}
-
-func consumer(t testing.TB, js jetstream.JetStream, name string) jetstream.Consumer {
-	cons, err := js.CreateOrUpdateConsumer(t.Context(), "SCHEMA_visit", jetstream.ConsumerConfig{Durable: name, AckPolicy: jetstream.AckExplicitPolicy, MaxDeliver: -1, AckWait: 30 * time.Second})
-	require.NoError(t, err)
-	return cons
-}
-
-// read guards a new consumer called name with handle, until stop.
-func read[T any](t testing.TB, js jetstream.JetStream, typ *schema.Type[T], name string, handle schema.Handler[T]) (stop func()) {
-	h, err := open(t, js, typ).Guard(t.Context(), consumer(t, js, name), handle)
-	require.NoError(t, err)
-	c, err := consumer(t, js, name).Consume(h, jetstream.PullMaxMessages(16))
-	require.NoError(t, err)
-	return func() { c.Stop(); <-c.Closed() }
-}
-
-// stored returns what is in a stream, oldest first.
-func stored(t testing.TB, js jetstream.JetStream, stream string) (msgs []*jetstream.RawStreamMsg) {
-	s, err := js.Stream(t.Context(), stream)
-	require.NoError(t, err)
-	for seq := uint64(1); seq <= s.CachedInfo().State.LastSeq; seq++ {
-		m, err := s.GetMsg(context.Background(), seq)
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			continue
-		}
-		require.NoError(t, err)
-		msgs = append(msgs, m)
-	}
-	return msgs
-}
-
-// as returns a message with a format indicator and a body of whatever kind.
+// as returns a message with a format indicator and any payload.
 func as(name string, version, since int, body string) *nats.Msg {
-	return &nats.Msg{Subject: "schema.visit.ann", Data: []byte(body), Header: nats.Header{"Content-Type": {"application/json"},
+	return &nats.Msg{Subject: "visits.ann", Data: []byte(body), Header: nats.Header{"Content-Type": {"application/json"},
 		schema.HeaderName: {name}, schema.HeaderVersion: {fmt.Sprint(version)}, schema.HeaderSince: {fmt.Sprint(since)}}}
 }

@@ -1,4 +1,4 @@
-package schema_test
+package datatype_test
 
 import (
 	"context"
@@ -11,11 +11,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/natspatterns/catalog/internal/natstest"
-	"github.com/natspatterns/catalog/patterns/schema"
+	"github.com/natspatterns/catalog/patterns/datatype"
 )
 
-// A copy that is on its way, as a cluster says of one that its replicas have not agreed
-// on, is not there yet; and one that is refused for now is not too large.
+// A copy that a cluster reports as in process is not stored yet. One that is refused for
+// now is not too large.
 func TestNotYetDiverted(t *testing.T) {
 	for name, code := range map[string]int{"it is in process": 10164, "resources are short": 10023} {
 		t.Run(name, func(t *testing.T) {
@@ -24,9 +24,9 @@ func TestNotYetDiverted(t *testing.T) {
 				ctx, js := t.Context(), s.JetStream("clinic")
 				stop := read(t, js, one, "billing", seen(new([]string), minutes))
 				require.NoError(t, js.DeleteStream(ctx, "INVALID_visit"))
-				nc, asked := s.Connect("cluster"), 0
+				nc, requests := s.Connect("cluster"), 0
 				sub := must(nc.Subscribe("invalid.visit.>", func(m *nats.Msg) {
-					asked++
+					requests++
 					_ = m.Respond(fmt.Appendf(nil, `{"error":{"code":400,"err_code":%d,"description":"not now"}}`, code))
 				}))
 				require.NoError(t, nc.Flush())
@@ -34,32 +34,33 @@ func TestNotYetDiverted(t *testing.T) {
 				time.Sleep(500 * time.Millisecond)
 				require.NoError(t, sub.Drain())
 				time.Sleep(100 * time.Millisecond)
-				require.Equal(t, 1, asked)
+				require.Equal(t, 1, requests)
 				open(t, js, one)
 				time.Sleep(10 * time.Second)
 				stop()
 				diverted := stored(t, js, "INVALID_visit")
 				require.Len(t, diverted, 1)
 				require.Equal(t, "{}", string(diverted[0].Data))
-				require.Empty(t, diverted[0].Header.Get(schema.HeaderLeft))
+				require.Empty(t, diverted[0].Header.Get(datatype.HeaderTruncated))
 			})
 		})
 	}
 }
 
-// What a handler's error wraps tells of the message that the handler was about to send.
+// An error of the codec that a handler returns is about another message: it is no reason
+// to divert this one.
 func TestHandlersOwnErrors(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		one, _, _ := visits(t)
 		js := s.JetStream("clinic")
 		must(open(t, js, one).Publish(t.Context(), "ann", VisitV1{"p-1", "Ann Lee", 20}))
 		calls := 0
-		stop := read(t, js, one, "billing", func(context.Context, schema.Message[VisitV1]) error {
+		stop := read(t, js, one, "billing", func(context.Context, datatype.Message[VisitV1]) error {
 			if calls++; calls > 2 {
 				return nil
 			}
 			_, _, err := one.Encode(VisitV1{})
-			return fmt.Errorf("hand it on: %w", err)
+			return fmt.Errorf("publish the next one: %w", err)
 		})
 		time.Sleep(10 * time.Second)
 		stop()
@@ -68,8 +69,8 @@ func TestHandlersOwnErrors(t *testing.T) {
 	})
 }
 
-// Who goes on consuming after the end of ctx is not given the same again and again.
-func TestAfterTheEnd(t *testing.T) {
+// After the end of ctx, a message is not redelivered at once, again and again.
+func TestContextEnded(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		one, _, _ := visits(t)
 		js := s.JetStream("clinic")
@@ -77,10 +78,10 @@ func TestAfterTheEnd(t *testing.T) {
 		must(c.Publish(t.Context(), "ann", VisitV1{"p-1", "Ann Lee", 20}))
 		ended, end := context.WithCancel(t.Context())
 		end()
-		cons, given := consumer(t, js, "billing"), 0
+		cons, delivered := consumer(t, js, "billing"), 0
 		h := must(c.Guard(ended, cons, seen(new([]string), minutes)))
 		cc := must(cons.Consume(func(m jetstream.Msg) {
-			if given++; given > 9 {
+			if delivered++; delivered > 9 {
 				_ = m.Term()
 				return
 			}
@@ -89,18 +90,17 @@ func TestAfterTheEnd(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		cc.Stop()
 		<-cc.Closed()
-		require.Equal(t, 4, given, "after 0, 1, 3 and 7 seconds")
+		require.Equal(t, 4, delivered, "after 0, 1, 3 and 7 seconds")
 	})
 }
 
-// A reader that waits for what has nowhere to go to be settled is given no more than
-// MaxAckPending.
-func TestTooManyToDivert(t *testing.T) {
+// When MaxAckPending messages cannot be diverted, no other message is delivered.
+func TestMaxAckPending(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		one, _, _ := visits(t)
 		ctx, js := t.Context(), s.JetStream("clinic")
 		c := open(t, js, one)
-		cons := must(js.CreateConsumer(ctx, "SCHEMA_visit", jetstream.ConsumerConfig{Durable: "billing", AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: 2}))
+		cons := must(js.CreateConsumer(ctx, "DATATYPE_visit", jetstream.ConsumerConfig{Durable: "billing", AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: 2}))
 		var got []string
 		cc := must(cons.Consume(must(c.Guard(ctx, cons, seen(&got, minutes)))))
 		require.NoError(t, js.DeleteStream(ctx, "INVALID_visit"))

@@ -15,7 +15,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/schema"
 )
 
-// field is a field of a type made up by chance.
+// field is a field of a random type.
 type field struct {
 	json, tag string
 	optional  bool
@@ -108,7 +108,7 @@ func fill(t *rapid.T, typ reflect.Type, fs []field) reflect.Value {
 	return v
 }
 
-// meeting is a reader of one type and a document of another.
+// meeting is a reader of one type, and a document of another type.
 type meeting struct {
 	reader, writer schema.Generated
 	doc            []byte
@@ -129,8 +129,7 @@ var meetings = rapid.Custom(func(t *rapid.T) (m meeting) {
 	return m
 })
 
-// changed reports whether v, read from doc, says anything else than doc does of what
-// both know: a number of another value, or nothing where there was something.
+// changed reports whether v, read from doc, differs from doc in a field that both have.
 func changed(doc []byte, v any) bool {
 	parse := func(data []byte) (v any) {
 		d := json.NewDecoder(bytes.NewReader(data))
@@ -157,21 +156,21 @@ func changed(doc []byte, v any) bool {
 	return differ(parse(doc), parse(must(json.Marshal(v))))
 }
 
-// If Compatible finds no breaks, the reader reads every document of the writer, and
-// nothing in it as something else.
+// If Compatible finds no incompatibility, the reader reads every document of the writer,
+// and each field with its value.
 func TestCompatibleHolds(t *testing.T) {
 	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue {
 		require.NoError(t, checks.Value.Set("200"))
 	}
 	require.NoError(t, flag.Set("rapid.nofailfile", "true"))
-	said := map[bool]int{}
+	counts := map[bool]int{}
 	rapid.Check(t, func(t *rapid.T) {
 		m := meetings.Draw(t, "meeting")
 		if err := m.writer.Strictly(m.doc); err != nil {
 			t.Fatalf("a type does not follow its own schema: %v", err)
 		}
 		err := schema.Compatible(m.reader.Schema(), m.writer.Schema())
-		if said[err == nil]++; err == nil {
+		if counts[err == nil]++; err == nil {
 			v, err := m.reader.Read(m.doc)
 			if err != nil {
 				t.Fatalf("compatible, yet not read: %v", err)
@@ -184,12 +183,12 @@ func TestCompatibleHolds(t *testing.T) {
 			t.Fatal("strictly compatible, yet refused")
 		}
 	})
-	t.Logf("%d pairs compatible, %d not", said[true], said[false])
-	require.Greater(t, min(said[true], said[false]), 20)
+	t.Logf("%d pairs compatible, %d not", counts[true], counts[false])
+	require.Greater(t, min(counts[true], counts[false]), 20)
 }
 
-// The twin unmarshals and hopes: part of what it cannot read it reads as something
-// else, and nobody is told.
+// The mutant unmarshals without validation: it reads a part of the documents with wrong
+// values, and without an error.
 func TestBlindReader(t *testing.T) {
 	var silent, refused, falseAlarms int
 	for i := range 100 {
@@ -208,6 +207,6 @@ func TestBlindReader(t *testing.T) {
 			falseAlarms++ // this document does not show why
 		}
 	}
-	t.Logf("of 100 documents, %d misread in silence, %d noticed; %d harmless where others would not be", silent, refused, falseAlarms)
+	t.Logf("of 100 documents, %d misread without an error, %d refused; %d read correctly though incompatible", silent, refused, falseAlarms)
 	require.Greater(t, silent, 8)
 }

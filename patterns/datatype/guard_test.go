@@ -1,8 +1,7 @@
-package schema_test
+package datatype_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -13,21 +12,21 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/natspatterns/catalog/internal/natstest"
-	"github.com/natspatterns/catalog/patterns/schema"
+	"github.com/natspatterns/catalog/patterns/datatype"
 )
 
-// seen notes what a reader gets, as "key:minutes".
-func seen[T any](got *[]string, say func(T) any) schema.Handler[T] {
-	return func(_ context.Context, m schema.Message[T]) error {
-		*got = append(*got, fmt.Sprintf("%s:%v", m.Key, say(m.Value)))
+// seen records what a reader receives, as "key:value".
+func seen[T any](got *[]string, value func(T) any) datatype.Handler[T] {
+	return func(_ context.Context, m datatype.Message[T]) error {
+		*got = append(*got, fmt.Sprintf("%s:%v", m.Key, value(m.Value)))
 		return nil
 	}
 }
 
 func minutes(v VisitV1) any { return v.Minutes }
 
-// What cannot be read goes to the invalid message channel with its reason, and holds
-// up nothing.
+// A message that cannot be decoded is stored in the invalid message channel with its
+// error. The next messages are handled.
 func TestDivert(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		one, _, three := visits(t)
@@ -44,9 +43,9 @@ func TestDivert(t *testing.T) {
 		bad.Header.Set(jetstream.MsgIDHeader, "m-1")
 		bad.Header["nats-ttl"] = []string{"1s"}
 		bad.Header.Set("Traceparent", "00-1-2-00")
-		bad.Header.Set(schema.HeaderReason, "none of your business")
-		bad.Header.Set(schema.HeaderLeft, "true")
-		for _, m := range []*nats.Msg{bad, as("invoice", 1, 1, `{}`), {Subject: "schema.visit.bob", Data: []byte("hello")}} {
+		bad.Header.Set(datatype.HeaderReason, "not ours")
+		bad.Header.Set(datatype.HeaderTruncated, "true")
+		for _, m := range []*nats.Msg{bad, as("invoice", 1, 1, `{}`), {Subject: "datatype.visit.bob", Data: []byte("hello")}} {
 			_, err = js.PublishMsg(t.Context(), m)
 			require.NoError(t, err)
 		}
@@ -56,74 +55,45 @@ func TestDivert(t *testing.T) {
 		stop()
 		require.Equal(t, []string{"ann:20", "bob:30"}, got)
 
-		var told []string
+		var reports []string
 		diverted := stored(t, js, "INVALID_visit")
 		for _, m := range diverted {
-			told = append(told, m.Header.Get(schema.HeaderSequence)+" "+m.Header.Get(schema.HeaderSubject)+" "+m.Header.Get(schema.HeaderReason))
-			require.True(t, strings.HasPrefix(m.Subject, "invalid.visit.billing."+m.Header.Get(schema.HeaderSequence)+"."), m.Subject)
+			reports = append(reports, m.Header.Get(datatype.HeaderSequence)+" "+m.Header.Get(datatype.HeaderSubject)+" "+m.Header.Get(datatype.HeaderError))
+			require.Equal(t, "invalid message", m.Header.Get(datatype.HeaderReason))
+			require.True(t, strings.HasPrefix(m.Subject, "invalid.visit.billing."+m.Header.Get(datatype.HeaderSequence)+"."), m.Subject)
 		}
-		require.Equal(t, []string{"2 schema.visit.ann from the future", "3 schema.visit.ann against the schema",
-			"4 schema.visit.ann another type", "5 schema.visit.bob no format indicator"}, told)
-		require.Equal(t, "schema: against the schema: minutes: got string, want integer", diverted[1].Header.Get(schema.HeaderError))
+		require.Equal(t, []string{"2 datatype.visit.ann schema: version too new: version 3 needs a reader of version 3, this reader has version 1",
+			"3 datatype.visit.ann schema: invalid payload: minutes: got string, want integer",
+			`4 datatype.visit.ann schema: another type: "invoice", want visit`,
+			`5 datatype.visit.bob schema: no format indicator: "", version "" since ""; use Encode`}, reports)
 		require.Equal(t, bad.Data, diverted[1].Data)
-		require.Empty(t, diverted[1].Header.Get(schema.HeaderLeft), "a sender does not say so")
+		require.Empty(t, diverted[1].Header.Get(datatype.HeaderTruncated), "a publisher cannot set it")
 		require.Equal(t, "00-1-2-00", diverted[1].Header.Get("Traceparent"))
 		for name := range diverted[1].Header {
 			require.False(t, strings.EqualFold(name, "Nats-Msg-Id") || strings.EqualFold(name, "Nats-TTL"), name)
 		}
 		v, err := three.Decode(diverted[0].Header, diverted[0].Data)
-		require.NoError(t, err, "whoever is upgraded reads what was diverted")
+		require.NoError(t, err, "an upgraded reader can read a diverted message")
 		require.Equal(t, "Lee", v.Family)
 
 		info, err := consumer(t, js, "billing").Info(t.Context())
 		require.NoError(t, err)
-		require.Equal(t, uint64(6), info.AckFloor.Stream, "nothing is left pending")
+		require.Equal(t, uint64(6), info.AckFloor.Stream, "every message is acknowledged or terminated")
 	})
 }
 
-func TestHandler(t *testing.T) {
-	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-		one, _, _ := visits(t)
-		js := s.JetStream("clinic")
-		c := open(t, js, one)
-		for n := 1; n <= 3; n++ {
-			_, err := c.Publish(t.Context(), "ann", VisitV1{"p-1", "Ann Lee", n})
-			require.NoError(t, err)
-		}
-		var got []string
-		start := time.Now()
-		stop := read(t, js, one, "billing", func(_ context.Context, m schema.Message[VisitV1]) error {
-			got = append(got, fmt.Sprint(m.Sequence, " ", time.Since(start).Round(time.Second)))
-			switch {
-			case m.Sequence == 1 && len(got) < 6:
-				return errors.New("the printer is out of paper")
-			case m.Sequence == 2:
-				return fmt.Errorf("%w: no such patient", schema.ErrRefused)
-			}
-			return nil
-		})
-		time.Sleep(20 * time.Second)
-		stop()
-		require.Equal(t, []string{"1 0s", "2 0s", "3 0s", "1 1s", "1 3s", "1 7s"}, got)
-		diverted := stored(t, js, "INVALID_visit")
-		require.Len(t, diverted, 1)
-		require.Equal(t, "refused", diverted[0].Header.Get(schema.HeaderReason))
-		require.Equal(t, "schema: refused: no such patient", diverted[0].Header.Get(schema.HeaderError))
-	})
-}
-
-// An ack that is lost brings the event again: that is not promised away.
-func TestAgain(t *testing.T) {
+// A message whose ack is lost is handled again.
+func TestRedelivered(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		one, _, _ := visits(t)
 		js := s.JetStream("clinic")
 		c := open(t, js, one)
 		_, err := c.Publish(t.Context(), "ann", VisitV1{"p-1", "Ann Lee", 20})
 		require.NoError(t, err)
-		reader, calls := s.JetStream("reader"), 0
-		stop := read(t, reader, one, "billing", func(context.Context, schema.Message[VisitV1]) error {
+		reader, calls := s.JetStream("reader", nats.ReconnectBufSize(-1)), 0
+		stop := read(t, reader, one, "billing", func(context.Context, datatype.Message[VisitV1]) error {
 			if calls++; calls == 1 {
-				s.Link("reader").Down() // the ack goes nowhere
+				s.Link("reader").Down() // the ack is lost
 				time.AfterFunc(time.Minute, s.Link("reader").Up)
 			}
 			return nil
@@ -134,8 +104,7 @@ func TestAgain(t *testing.T) {
 	})
 }
 
-// A message that is diverted, and comes again long after any window of duplicates,
-// is stored once.
+// A diverted message that is redelivered long after any duplicate window is stored once.
 func TestDivertedOnce(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		one, _, _ := visits(t)
@@ -147,21 +116,21 @@ func TestDivertedOnce(t *testing.T) {
 			stop := read(t, js, one, "billing", seen(new([]string), minutes))
 			time.Sleep(time.Second)
 			stop()
-			_, err := must(js.Stream(t.Context(), "SCHEMA_visit")).ResetConsumerToSequence(t.Context(), "billing", 1)
+			_, err := must(js.Stream(t.Context(), "DATATYPE_visit")).ResetConsumerToSequence(t.Context(), "billing", 1)
 			require.NoError(t, err)
 			time.Sleep(time.Hour)
 		}
 		require.Len(t, stored(t, js, "INVALID_visit"), 1)
-		stop := read(t, js, one, "audit", seen(new([]string), minutes)) // each reader has its own reasons
+		stop := read(t, js, one, "audit", seen(new([]string), minutes)) // another consumer diverts it too
 		time.Sleep(time.Second)
 		stop()
 		require.Len(t, stored(t, js, "INVALID_visit"), 2)
 	})
 }
 
-// While the invalid message channel is away, what is good goes on, and what is not
-// stays where it is.
-func TestNowhereToDivert(t *testing.T) {
+// While the invalid message channel does not exist, valid messages are handled, and an
+// invalid one stays in its stream.
+func TestNoInvalidStream(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		one, _, _ := visits(t)
 		js := s.JetStream("clinic")
@@ -182,24 +151,24 @@ func TestNowhereToDivert(t *testing.T) {
 	})
 }
 
-// What came into the stream by another subject is not taken for what it says.
-func TestForeignSubject(t *testing.T) {
+// A message on another subject is invalid, whatever its headers are.
+func TestOtherSubject(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		one, _, _ := visits(t)
 		ctx, js := t.Context(), s.JetStream("clinic")
-		events, _, err := schema.Streams("visit", schema.Config{})
+		messages, err := datatype.MessagesStreamConfig("visit", memory)
 		require.NoError(t, err)
-		events.Subjects = []string{"elsewhere"}
-		must(js.CreateStream(ctx, events))
+		messages.Subjects = []string{"elsewhere"}
+		must(js.CreateStream(ctx, messages))
 		m := as("visit", 1, 1, `{"patient":"p-1","name":"Ann","minutes":20}`)
 		m.Subject = "elsewhere"
 		must(js.PublishMsg(ctx, m))
-		require.NoError(t, schema.Provision(ctx, js, "visit", schema.Config{}))
+		require.NoError(t, datatype.Provision(ctx, js, "visit", memory))
 		var got []string
 		stop := read(t, js, one, "billing", seen(&got, minutes))
 		time.Sleep(time.Second)
 		stop()
 		require.Empty(t, got)
-		require.Equal(t, "schema: another type: on elsewhere", stored(t, js, "INVALID_visit")[0].Header.Get(schema.HeaderError))
+		require.Equal(t, "datatype: invalid message: the subject is elsewhere", stored(t, js, "INVALID_visit")[0].Header.Get(datatype.HeaderError))
 	})
 }

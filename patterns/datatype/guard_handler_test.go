@@ -1,0 +1,69 @@
+package datatype_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/natspatterns/catalog/internal/natstest"
+	"github.com/natspatterns/catalog/patterns/datatype"
+)
+
+func TestHandler(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		one, _, _ := visits(t)
+		js := s.JetStream("clinic")
+		c := open(t, js, one)
+		for n := 1; n <= 3; n++ {
+			_, err := c.Publish(t.Context(), "ann", VisitV1{"p-1", "Ann Lee", n})
+			require.NoError(t, err)
+		}
+		var got []string
+		start := time.Now()
+		stop := read(t, js, one, "billing", func(_ context.Context, m datatype.Message[VisitV1]) error {
+			got = append(got, fmt.Sprint(m.Sequence, " ", time.Since(start).Round(time.Second)))
+			switch {
+			case m.Sequence == 1 && len(got) < 6:
+				return errors.New("temporary")
+			case m.Sequence == 2:
+				return fmt.Errorf("%w: no such patient", datatype.ErrPoison)
+			}
+			return nil
+		})
+		time.Sleep(20 * time.Second)
+		stop()
+		require.Equal(t, []string{"1 0s", "2 0s", "3 0s", "1 1s", "1 3s", "1 7s"}, got)
+		diverted := stored(t, js, "INVALID_visit")
+		require.Len(t, diverted, 1)
+		require.Equal(t, "poison message", diverted[0].Header.Get(datatype.HeaderReason))
+		require.Equal(t, "datatype: poison message: no such patient", diverted[0].Header.Get(datatype.HeaderError))
+	})
+}
+
+// A panic is an ordinary error: it fails this delivery of this message only.
+func TestPanic(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		one, _, _ := visits(t)
+		js := s.JetStream("clinic")
+		c := open(t, js, one)
+		for n := 1; n <= 2; n++ {
+			must(c.Publish(t.Context(), "ann", VisitV1{"p-1", "Ann Lee", n}))
+		}
+		var got []string
+		stop := read(t, js, one, "billing", func(_ context.Context, m datatype.Message[VisitV1]) error {
+			got = append(got, fmt.Sprintf("%d, delivery %d", m.Sequence, m.Delivery))
+			if len(got) == 1 {
+				panic("a bug")
+			}
+			return nil
+		})
+		time.Sleep(10 * time.Second)
+		stop()
+		require.Equal(t, []string{"1, delivery 1", "2, delivery 1", "1, delivery 2"}, got)
+		require.Empty(t, stored(t, js, "INVALID_visit"))
+	})
+}
