@@ -84,7 +84,7 @@ func auditor(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 	if err != nil {
 		return err
 	}
-	feed, err := store.Subscribe(ctx, eventstore.Feed{Durable: "auditor"})
+	feed, err := eventstore.NewSubscription(ctx, store, eventstore.SubscriptionConfig{Durable: "auditor"})
 	if err != nil {
 		return err
 	}
