@@ -124,7 +124,7 @@ func received(t *testing.T, ctx context.Context, store *eventstore.Store) {
 	require.NoError(t, err)
 	for _, tc := range []struct {
 		name string
-		feed eventstore.SubscriptionConfig
+		cfg  eventstore.SubscriptionConfig
 		want []string
 	}{
 		{"live, all", eventstore.SubscriptionConfig{Entity: "feed"}, []string{"a@1", "b@2", "c@3", "d@4"}},
@@ -134,7 +134,7 @@ func received(t *testing.T, ctx context.Context, store *eventstore.Store) {
 		{"durable, of two types", eventstore.SubscriptionConfig{Entity: "feed", Durable: "two", Types: []string{"opened", "deposited"}}, []string{"a@1", "b@2", "c@3", "d@4"}},
 		{"durable, new", eventstore.SubscriptionConfig{Entity: "feed", Durable: "new", New: true}, []string{"c@3", "d@4"}},
 	} {
-		sub, err := eventstore.NewSubscription(ctx, store, tc.feed)
+		sub, err := eventstore.NewSubscription(ctx, store, tc.cfg)
 		require.NoError(t, err, tc.name)
 		defer func() { // appended after all have subscribed
 			var got []string

@@ -24,7 +24,7 @@ func TestHandler(t *testing.T) {
 	}
 	for _, tc := range []struct {
 		name    string
-		feed    eventstore.SubscriptionConfig
+		cfg     eventstore.SubscriptionConfig
 		handler func(calls int, e eventstore.Event) error
 		want    string
 		err     error
@@ -67,7 +67,7 @@ func TestHandler(t *testing.T) {
 				require.NoError(t, deposit(t.Context(), store))
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
-				sub, err := eventstore.NewSubscription(ctx, store, tc.feed)
+				sub, err := eventstore.NewSubscription(ctx, store, tc.cfg)
 				require.NoError(t, err)
 				start, calls := time.Now(), []string{}
 				err = sub.Run(ctx, func(_ context.Context, e eventstore.Event) error {
