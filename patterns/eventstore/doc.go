@@ -45,9 +45,10 @@
 //     server runs with sync_interval: always.
 //   - Retry: the same events at the same version are stored once, at any time
 //     later. This does not depend on a duplicates window (TestLostAck).
-//   - Load: it returns no history with a gap, and a gap made by an operator is
-//     an error (TestGap). It may miss the latest events, because any replica
-//     can reply (TestStale). Append detects that.
+//   - Load: it returns no history with a gap: a lost part of a reply is read
+//     again (TestIncompleteReply), and a gap made by an operator is an error
+//     (TestGap). It may miss the latest events, because any replica can reply
+//     (TestStale). Append detects that.
 //   - Delivery and order: a Subscription receives every event in stream order,
 //     also across restarts (TestFaults, TestFeedGoesOn). A durable Subscription
 //     handles one event at a time and retries it before the next one, also
@@ -81,6 +82,9 @@
 //   - Load of an entity with more than 1,024 events scans the stream: about
 //     20 ms for each 256 events in a stream of a million events
 //     (BenchmarkLoadLong).
+//   - While the server does not reply, Run of a live Subscription can outlive
+//     its context: the ordered consumer of nats.go retries until it is
+//     recreated.
 //   - Each Subscription is a consumer. A server is made for about 1,000
 //     consumers of a stream.
 //   - Erase does not reach mirrors, backups and the databases of subscribers.

@@ -104,7 +104,7 @@ func (s *Store) orderedConsumer(ctx context.Context, want jetstream.ConsumerConf
 }
 
 // Run calls h for each event, in stream order, one at a time. It ends with nil when ctx
-// ends, at most Grace later if h respects its context, and otherwise with the reason.
+// ends, at most Grace later if h respects its context (see Limits), or with the reason.
 func (s *Subscription) Run(ctx context.Context, h Handler) error {
 	if h == nil {
 		return fmt.Errorf("%w: the handler is nil", ErrConfig)
