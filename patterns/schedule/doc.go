@@ -23,9 +23,9 @@
 // consumers of the stream receive it. Cancel stores a message on
 // schedule.<name>.<id>.cancelled.
 //
-// Each change is conditional: the server rejects it unless the last message of
-// the ID is the one that the call has read (Nats-Expected-Last-Subject-Sequence).
-// It removes the earlier schedule in the same step (Nats-Scheduler,
+// Each change is conditional (Nats-Expected-Last-Subject-Sequence): the server
+// rejects it unless the last message of the ID is the one that the call has
+// read. It removes the earlier schedule in the same step (Nats-Scheduler,
 // Nats-Schedule-Next: purge).
 //
 // [SetDeadline] sets the header Schedule-Deadline, and [Filter] refuses a
