@@ -45,12 +45,12 @@
 //     earlier message is due (TestReplace, TestAllAtOnce,
 //     TestReplaceAtTheInstant). A call with an equal message changes nothing
 //     (TestPlannedByAll).
-//   - Cancellation: if Cancel returns true, the message is not due, by the clock
-//     of the caller. A failed earlier call that the server receives later
+//   - Cancellation: if Cancel returns true, the message is not due, by the
+//     clock of the caller. A failed earlier call that the server receives later
 //     schedules nothing (TestCancel, TestCancelAtTheInstant, TestSweep).
 //   - Recurrence: a recurring message is due once each time, also if several
-//     instances schedule it (TestPlannedByAll, TestConsumer, TestSweep). After a
-//     restart of the server it is due once for all missed times, and after a
+//     instances schedule it (TestPlannedByAll, TestConsumer, TestSweep). After
+//     a restart of the server it is due once for all missed times, and after a
 //     crash it is not. Then an interval starts again (TestRestart).
 //   - Time zones: cron uses the clock of its zone. A skipped hour skips its
 //     messages, and a repeated hour repeats them (TestZones, TestCronAgrees). A
@@ -60,8 +60,8 @@
 //     receive it (TestCoreSubscriber).
 //   - Expiration: a Filter passes no message after its deadline plus Skew, by
 //     its own clock, and calls Refused. For a stored message the server also
-//     publishes an advisory (TestFilterCore, TestFilterStream). A TTL never ends
-//     before the deadline (TestTTL, TestPlannedWithDeadline). A handler can run
+//     publishes an advisory (TestFilterCore, TestFilterStream). A TTL never
+//     ends before the deadline (TestTTL, TestPlannedWithDeadline). A handler can run
 //     past the deadline (TestFilterStream).
 //   - Order: not promised for messages that are due at the same instant
 //     (TestList).
@@ -77,8 +77,8 @@
 //     lost: the server removes the schedule before it stores the message.
 //   - Times are those of the server's clock. Cancel compares with the clock of
 //     the caller.
-//   - A message must fit max_payload with its own headers and about 520 bytes of
-//     this package (TestLargest).
+//   - A message must fit max_payload with its own headers and about 520 bytes
+//     of this package (TestLargest).
 //   - List makes one request for each schedule.
 //   - Memory storage loses all schedules when the server stops.
 //   - A calendar name, an ID and a durable name are 1 to 64 of A-Z a-z 0-9 _ -
