@@ -61,8 +61,8 @@
 //   - Expiration: a Filter passes no message after its deadline plus Skew, by
 //     its own clock, and calls Refused. For a stored message the server also
 //     publishes an advisory (TestFilterCore, TestFilterStream). A TTL never
-//     ends before the deadline (TestTTL, TestPlannedWithDeadline). A handler can run
-//     past the deadline (TestFilterStream).
+//     ends before the deadline (TestTTL, TestPlannedWithDeadline). A handler
+//     can run past the deadline (TestFilterStream).
 //   - Order: not promised for messages that are due at the same instant
 //     (TestList).
 //
