@@ -84,12 +84,12 @@ func auditor(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 	if err != nil {
 		return err
 	}
-	feed, err := store.Subscribe(ctx, eventstore.Feed{Durable: "auditor"})
+	sub, err := eventstore.NewSubscription(ctx, store, eventstore.SubscriptionConfig{Durable: "auditor"})
 	if err != nil {
 		return err
 	}
 	sum, lines := 0, 0
-	return feed.Run(ctx, func(_ context.Context, ev eventstore.Event) error {
+	return sub.Run(ctx, func(_ context.Context, ev eventstore.Event) error {
 		d, err := change(ev)
 		if err != nil {
 			return err

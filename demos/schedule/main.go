@@ -124,7 +124,7 @@ func phone(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 		return err
 	}
 	consuming, err := cons.Consume(func(m jetstream.Msg) {
-		p, after := schedule.Read(m), ""
+		p, after := schedule.ReadEntry(m), ""
 		if !p.Next.IsZero() {
 			after = "; the next is at " + p.Next.Sub(e.Start()).Round(10*ms).String()
 		}
@@ -167,10 +167,10 @@ func intern(_ context.Context, e *demo.Env, nc *nats.Conn) error {
 
 // till takes coupons, but for those that have expired.
 func till(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
-	fresh := schedule.Fresh{Refused: func(_ string, _ nats.Header, err error) {
+	filter := schedule.Filter{Refused: func(_ string, _ nats.Header, err error) {
 		e.Printf("the till refuses a coupon: %s", strings.TrimPrefix(err.Error(), "schedule: "))
 	}}
-	sub, err := nc.Subscribe("coupons", fresh.Core(func(m *nats.Msg) { e.Printf("the till takes %s", m.Data) }))
+	sub, err := nc.Subscribe("coupons", filter.Core(func(m *nats.Msg) { e.Printf("the till takes %s", m.Data) }))
 	if err != nil {
 		return err
 	}

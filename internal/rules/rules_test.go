@@ -37,7 +37,6 @@ var imports = map[string][]string{
 		"go.opentelemetry.io/otel", "go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/codes",
 		"go.opentelemetry.io/otel/propagation", "go.opentelemetry.io/otel/semconv/v1.43.0", "go.opentelemetry.io/otel/trace",
 	},
-	"eventstore":   {"github.com/synadia-io/orbit.go/jetstreamext"},
 	"requestreply": {"github.com/synadia-io/orbit.go/natsext"},
 	"schedule":     {"github.com/robfig/cron/v3"},
 	"schema":       {"github.com/invopop/jsonschema", "github.com/santhosh-tekuri/jsonschema/v6", "github.com/santhosh-tekuri/jsonschema/v6/kind"},

@@ -2,17 +2,19 @@ package eventstore
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/json"
+	"errors"
 	"fmt"
+	"math/rand/v2"
+	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Conflict says that an entity is not in the state an Append was decided on. Load
-// what happened since, decide anew.
+// Conflict reports that an entity is not at the expected version. Load the events
+// after Expected, and decide again.
 type Conflict struct {
 	Entity           string
 	Expected, Actual Version
@@ -22,133 +24,117 @@ func (c *Conflict) Error() string {
 	return fmt.Sprintf("%s is at version %d, not %d", c.Entity, c.Actual.N, c.Expected.N)
 }
 
-const batchMax = 1000 // the server's limit of an atomic batch
-
-// Append adds events, all or none, to an entity that is at version at, and returns
-// the version they led to; the zero Version is that of a new entity. An entity at
-// another version is a *[Conflict].
+// Append adds events, all or none, to an entity at version at, and returns the new
+// version. The zero Version is that of a new entity. It returns a *[Conflict] if the
+// entity is at another version.
 //
-// While the outcome is unknown Append tries again until ctx ends, and so may the
-// caller: the same events at the same version are stored once, whenever retried.
-func (s *Store) Append(ctx context.Context, id string, at Version, events ...Event) (now Version, err error) {
-	msgs, err := s.messages(id, at, events)
-	if err != nil {
-		return Version{}, err
-	}
-	err = s.retry(ctx, func(ctx context.Context) error {
-		seq, err := s.publish(ctx, msgs)
-		now = Version{at.N + uint64(len(events)), seq}
-		if isConflict(err) {
-			now, err = s.settle(ctx, id, at, events)
-		}
-		return err
-	})
-	if err != nil {
-		return Version{}, edge(err, "append to "+id)
-	}
-	return now, nil
+// Append retries until it knows the outcome or ctx ends. The caller may retry later,
+// too: the same events at the same version are stored once.
+func (s *Store) Append(ctx context.Context, id string, at Version, events ...Event) (Version, error) {
+	now, err := s.append(ctx, id, at, events)
+	return now, wrap(err, "append to "+id)
 }
 
-func (s *Store) messages(id string, at Version, events []Event) ([]*nats.Msg, error) {
+func (s *Store) append(ctx context.Context, id string, at Version, events []Event) (Version, error) {
 	if err := checkID(id); err != nil {
-		return nil, err
+		return Version{}, err
 	}
 	if len(events) == 0 {
-		return nil, fmt.Errorf("%w: none given; append at least one", ErrEvent)
+		return Version{}, fmt.Errorf("%w: append at least one", ErrEvent)
 	}
-	if len(events) > batchMax {
-		return nil, fmt.Errorf("%w: %d events at once; append at most %d", ErrTooLarge, len(events), batchMax)
+	if len(events) > maxBatch {
+		return Version{}, fmt.Errorf("%w: %d events; append at most %d at once", ErrTooLarge, len(events), maxBatch)
 	}
 	msgs := make([]*nats.Msg, len(events))
 	for i, e := range events {
 		if err := e.check(); err != nil {
-			return nil, err
+			return Version{}, err
 		}
-		e.Entity, e.Version.N = id, at.N+uint64(i)+1
-		msgs[i] = s.message(e)
-		if err := s.fits(msgs[i], "event %d (%s)", i+1, e.Type); err != nil {
-			return nil, err
-		}
+		msgs[i] = &nats.Msg{Subject: s.event(id, at.N+uint64(i)+1, e.Type), Data: e.Data, Header: nats.Header{HeaderID: {e.ID}}}
 	}
-	msgs[0].Header.Set(jetstream.ExpectedLastSubjSeqSubjHeader, s.events(id))
+	return s.publish(ctx, id, at, events, msgs)
+}
+
+// publish stores msgs, all or none, if the entity is at version at.
+func (s *Store) publish(ctx context.Context, id string, at Version, events []Event, msgs []*nats.Msg) (Version, error) {
+	msgs[0].Header.Set(jetstream.ExpectedLastSubjSeqSubjHeader, s.allEvents(id))
 	msgs[0].Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(at.Seq, 10))
-	return msgs, nil
-}
-
-func (s *Store) fits(m *nats.Msg, what string, args ...any) error {
-	if size, most := m.Size(), s.js.Conn().MaxPayload(); most > 0 && int64(size) > most {
-		return fmt.Errorf("%w: %s takes %d bytes; the server takes %d: keep the document elsewhere, its address here",
-			ErrTooLarge, fmt.Sprintf(what, args...), size, most)
-	}
-	return nil
-}
-
-// publish stores the messages, all or none, and returns the sequence of the last.
-func (s *Store) publish(ctx context.Context, msgs []*nats.Msg) (uint64, error) {
-	nc, last := s.js.Conn(), len(msgs)-1
-	if last > 0 {
-		batch := rand.Text()
-		for i, m := range msgs {
-			m.Header.Set("Nats-Batch-Id", batch)
-			m.Header.Set("Nats-Batch-Sequence", strconv.Itoa(i+1))
+	return retry(ctx, s, func(ctx context.Context) (Version, error) {
+		seq, err := publishBatch(ctx, s.js.Conn(), msgs)
+		if isConflict(err) {
+			return s.resolveConflict(ctx, id, at, events)
 		}
-		msgs[last].Header.Set("Nats-Batch-Commit", "1")
-		if _, err := request(ctx, nc, msgs[0]); err != nil { // lets the server refuse before it is sent the rest
-			return 0, err
+		if errors.Is(err, nats.ErrMaxPayload) || apiCode(err) == codeBatchTooLarge {
+			return Version{}, fmt.Errorf("%w: %w; store the document elsewhere and its address here", ErrTooLarge, err)
 		}
-		for _, m := range msgs[1:last] {
-			if err := nc.PublishMsg(m); err != nil {
-				return 0, err
-			}
+		if err != nil {
+			return Version{}, err
 		}
-	}
-	seq, err := request(ctx, nc, msgs[last])
-	if err == nil && seq == 0 {
-		err = fmt.Errorf("%s was answered by another than JetStream; no service may listen there", msgs[last].Subject)
-	}
-	return seq, err
+		return Version{at.N + uint64(len(events)), seq}, nil
+	})
 }
 
-func request(ctx context.Context, nc *nats.Conn, m *nats.Msg) (uint64, error) {
-	var ack struct {
-		Seq   uint64              `json:"seq"`
-		Error *jetstream.APIError `json:"error"`
-	}
-	reply, err := nc.RequestMsgWithContext(ctx, m)
-	if err == nil && len(reply.Data) > 0 { // all but the last message of a batch are acknowledged by nothing
-		err = json.Unmarshal(reply.Data, &ack)
-	}
-	if err == nil && ack.Error != nil {
-		err = ack.Error
-	}
-	return ack.Seq, err
-}
-
-// settle finds out what a refusal means: that the events are stored already, that
-// others are, or nothing yet.
-func (s *Store) settle(ctx context.Context, id string, at Version, events []Event) (Version, error) {
-	head, err := s.refused(ctx, id, at)
+// resolveConflict returns nil if events are already stored (a retry), or a *Conflict.
+func (s *Store) resolveConflict(ctx context.Context, id string, at Version, events []Event) (Version, error) {
+	head, err := s.lastEvent(ctx, s.allEvents(id))
 	if err != nil {
 		return Version{}, err
 	}
-	n, last := uint64(len(events)), head
-	if head.Version.N != at.N+n {
-		if last, err = s.leader(ctx, getRequest{LastFor: s.nth(id, at.N+n)}); err != nil {
+	if head.Version.Seq == at.Seq {
+		return Version{}, errUnknown
+	}
+	n, last := len(events), head
+	if end := at.N + uint64(n); n > 0 && end != head.Version.N {
+		if last, err = s.lastEvent(ctx, s.event(id, end, "*")); err != nil {
 			return Version{}, err
 		}
 	}
-	if last.ID == events[n-1].ID { // with it the others, being stored all or none
+	if n > 0 && last.ID == events[n-1].ID { // the server stores all events of an Append or none
 		return last.Version, nil
 	}
 	return Version{}, &Conflict{id, at, head.Version}
 }
 
-// refused returns the last event of an entity that is said not to be at a version,
-// from the leader, for a replica may lag.
-func (s *Store) refused(ctx context.Context, id string, at Version) (Event, error) {
-	head, err := s.leader(ctx, getRequest{LastFor: s.events(id)})
-	if err == nil && head.Version.Seq == at.Seq {
-		err = errInProcess
+const (
+	codeIncompleteBatch jetstream.ErrorCode = 10176 // JSAtomicPublishIncompleteBatchErr: a message of the batch was lost
+	codeBatchTooLarge   jetstream.ErrorCode = 10199 // JSAtomicPublishTooLargeBatchErrF
+)
+
+// errUnknown reports a lost reply, or a conflict with an event that is not stored yet.
+var errUnknown = errors.New("the outcome is not known")
+
+// retry makes a call that is safe to repeat, until the outcome is known or ctx ends.
+func retry[T any](ctx context.Context, s *Store, call func(context.Context) (T, error)) (T, error) {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
 	}
-	return head, err
+	for backoff := 4 * time.Millisecond; ; backoff = min(2*backoff, 256*time.Millisecond) {
+		attempt, done := context.WithTimeout(ctx, 2*time.Second)
+		v, err := call(attempt)
+		if errors.Is(err, nats.ErrNoResponders) { // the stream has no leader for now, or does not exist
+			if _, missing := s.js.Stream(attempt, streamName(s.name)); isGone(missing) {
+				err = missing
+			}
+		}
+		done()
+		if err == nil || isPermanent(err) {
+			return v, err
+		}
+		select {
+		case <-ctx.Done():
+			return v, fmt.Errorf("%w, after %w; call again with the same arguments", ctx.Err(), err)
+		case <-time.After(backoff/2 + rand.N(backoff)): // with jitter: many calls can fail at once
+		}
+	}
+}
+
+// isPermanent reports whether the same call would fail again.
+func isPermanent(err error) bool {
+	var api *jetstream.APIError
+	if errors.As(err, &api) { // 429: too many open batches or requests
+		return api.Code != http.StatusTooManyRequests && api.ErrorCode != codeIncompleteBatch && api.ErrorCode != codeNoLeader
+	}
+	return !errors.Is(err, nats.ErrNoResponders) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, errUnknown)
 }

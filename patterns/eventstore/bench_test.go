@@ -158,6 +158,36 @@ func BenchmarkLoad(b *testing.B) {
 	}
 }
 
+// A history of more than 1,024 events is spread over the stream, and loaded by a scan.
+func BenchmarkLoadLong(b *testing.B) {
+	if b.N > 1 {
+		return
+	}
+	y := newYard(b, natstest.Start(b).Connect("bench"), eventstore.Config{})
+	const size, every = 1_000_000, 500
+	for i := range size {
+		subject := fmt.Sprintf("parcels.event.p-%d.%d.moved", i%100_000, i/100_000+1)
+		if i%every == 0 {
+			subject = fmt.Sprintf("parcels.event.long.%d.moved", i/every+1)
+		}
+		_, err := y.js.PublishMsgAsync(&nats.Msg{Subject: subject, Header: nats.Header{"Event-Id": {"e"}}}, jetstream.WithStallWait(5*time.Second))
+		require.NoError(b, err)
+	}
+	<-y.js.PublishAsyncComplete()
+	var took []time.Duration
+	for range 7 {
+		n, start := 0, time.Now()
+		for _, err := range y.store.Load(b.Context(), "long", eventstore.Version{}) {
+			require.NoError(b, err)
+			n++
+		}
+		require.Equal(b, size/every, n)
+		took = append(took, time.Since(start)*256/size*every)
+	}
+	p50 := ratio.Median(took)
+	ratio.Report(b, "eventstore", "load 256 of 2000 events, of 1000000 in store, p50", p50.Round(time.Microsecond).String(), "< 100ms", p50 < 100*time.Millisecond)
+}
+
 // The condition of an append costs the server a look at each event of the entity.
 func BenchmarkLongHistory(b *testing.B) {
 	if b.N > 1 {

@@ -14,8 +14,8 @@ import (
 	"github.com/natspatterns/catalog/patterns/eventstore"
 )
 
-// All of it holds on three replicas, and a writer rides out the end of the server
-// that leads them.
+// The guarantees hold on three replicas, and a writer continues when the leader of the
+// stream stops.
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	c := natstest.NewCluster(t)
@@ -28,11 +28,11 @@ func TestCluster(t *testing.T) {
 	require.NoError(t, err)
 	var v eventstore.Version
 	var want []string
-	var gone sync.WaitGroup
+	var stopped sync.WaitGroup
 	for i := range 90 {
 		if i == 30 {
 			leader := c.Leader(js, "ACCOUNTS")
-			gone.Go(leader.Stop)
+			stopped.Go(leader.Stop)
 		}
 		batch := numbered(t, fmt.Sprint("e-", i), 1+i%3)
 		v, err = store.Append(ctx, "ann", v, batch...)
@@ -48,16 +48,16 @@ func TestCluster(t *testing.T) {
 		return nil
 	})
 
-	gone.Wait()
+	stopped.Wait()
 }
 
-// Without a majority nothing is decided, and that is no conflict, not even with oneself.
+// Without a majority Append does not return a Conflict, also not with its own attempt.
 func TestNoMajority(t *testing.T) {
 	t.Parallel()
 	c := natstest.NewCluster(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
 	defer cancel()
-	js := natstest.JetStream(t, c.Connect("patient"))
+	js := natstest.JetStream(t, c.Connect("writer"))
 	store, err := eventstore.New(ctx, js, "savings", eventstore.Config{Replicas: 3})
 	require.NoError(t, err)
 	leader := c.Leader(js, "SAVINGS")
@@ -81,8 +81,8 @@ func TestNoMajority(t *testing.T) {
 	require.EqualValues(t, 1, v.N)
 }
 
-// A replica that is behind serves what it has, from the beginning and without a
-// hole, and the decision made on it is refused.
+// A replica that is behind returns a history without its latest events. An append at
+// that version is rejected.
 func TestStale(t *testing.T) {
 	ctx, js := t.Context(), natstest.Start(t).JetStream("test")
 	store := open(t, js)

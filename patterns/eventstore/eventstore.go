@@ -3,49 +3,81 @@ package eventstore
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
 var (
-	// ErrConfig reports a Config field that makes no sense.
+	// ErrConfig reports a bad Config field or argument.
 	ErrConfig = errors.New("eventstore: bad config")
-	// ErrMismatch reports a stream or consumer that exists and is not as needed.
-	ErrMismatch = errors.New("eventstore: exists, and is different")
-	// ErrID reports an identity that cannot be one token of a subject.
-	ErrID = errors.New("eventstore: bad id")
-	// ErrEvent reports an event that cannot be stored, or was not stored by this package.
+	// ErrMismatch reports a stream or consumer with weaker settings.
+	ErrMismatch = errors.New("eventstore: exists with other settings; change Config or call Provision")
+	// ErrID reports an ID that cannot be one token of a subject.
+	ErrID = errors.New("eventstore: bad ID")
+	// ErrEvent reports an event or snapshot that cannot be stored or read.
 	ErrEvent = errors.New("eventstore: bad event")
-	// ErrTooLarge reports an Append that the server would not take in one piece.
+	// ErrTooLarge reports events or a snapshot that exceed a limit of the server.
 	ErrTooLarge = errors.New("eventstore: too large")
-	// ErrGap reports a history with a hole, which only deletion behind the store's back makes.
+	// ErrGap reports a history with missing events: an operator has deleted them.
 	ErrGap = errors.New("eventstore: events are missing")
+	// ErrAlreadyRun reports a second call of Run.
+	ErrAlreadyRun = errors.New("eventstore: Run was already called")
+	// ErrPoison is for a Handler to return about an event that it can never handle.
+	ErrPoison = errors.New("eventstore: poison message")
 )
 
-// Config is shared by all who use a store. The zero Config is ready to use.
+// Config is the same for all users of a store. The zero Config is ready to use.
 type Config struct {
 	Replicas int                   // of the stream; 1 if zero
 	Storage  jetstream.StorageType // of the stream; file if zero
-	Bind     bool                  // never create the stream, nor a durable
-	Metadata map[string]string     // put on what New creates
-	Log      *slog.Logger          // what a Subscription skips or tries again; discarded if nil
+	MaxBytes int64                 // of the stream: Append fails when it is full; unlimited if zero
+	Bind     bool                  // never create the stream or a durable consumer
+	Metadata map[string]string     // of the stream and the durable consumers that New… creates
+	Log      *slog.Logger          // failed and skipped events of a Subscription; nil discards
 }
 
 func (c Config) normal() (Config, error) {
-	c.Replicas = cmp.Or(c.Replicas, 1)
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
-	if c.Replicas < 1 || c.Replicas > 5 {
-		return c, fmt.Errorf("%w: Replicas is %d; use 1 to 5", ErrConfig, c.Replicas)
-	}
-	return c, nil
+	return c, errors.Join(setDefault("Replicas", &c.Replicas, 1, 1), setDefault("MaxBytes", &c.MaxBytes, 0, 0))
 }
 
-// Store holds the histories of many entities of one kind, such as "orders".
+// StreamConfig returns the stream of the store with that name.
+func StreamConfig(name string, cfg Config) (jetstream.StreamConfig, error) {
+	cfg, err := cfg.normal()
+	return jetstream.StreamConfig{
+		Name: streamName(name), Subjects: []string{name + ".event.*.*.*", name + ".snapshot.*"},
+		MaxBytes: cfg.MaxBytes, Discard: jetstream.DiscardNew, MaxMsgsPerSubject: -1,
+		AllowAtomicPublish: true, // for an Append of several events
+		AllowDirect:        true, // any replica serves Load
+		AllowRollup:        true, // a snapshot replaces the one before
+		DenyDelete:         true, // only Erase removes events, and only all of an entity
+		Replicas:           cfg.Replicas, Storage: cfg.Storage, Metadata: cfg.Metadata,
+	}, errors.Join(err, checkID(name))
+}
+
+func streamName(name string) string { return strings.ToUpper(name) }
+
+// Provision creates the stream of the store, or strengthens its settings to those of
+// StreamConfig. Call it when you deploy. Nothing else here changes an existing stream.
+func Provision(ctx context.Context, js jetstream.JetStream, name string, cfg Config) error {
+	want, err := StreamConfig(name, cfg)
+	if err != nil {
+		return err
+	}
+	_, err = provision(ctx, streamOf(js, want.Name), want)
+	return wrap(err, "provision "+name)
+}
+
+// Store stores the histories of many entities of one kind, for example "orders".
 type Store struct {
 	js     jetstream.JetStream
 	stream jetstream.Stream
@@ -53,68 +85,103 @@ type Store struct {
 	cfg    Config
 }
 
-// New returns the store of that name once its stream exists, creating it unless
-// cfg.Bind. The context bounds this call only.
+// New returns the store with that name. It creates the stream if it is missing,
+// unless cfg.Bind is set. The context bounds this call only.
 func New(ctx context.Context, js jetstream.JetStream, name string, cfg Config) (*Store, error) {
-	cfg, err := cfg.normal()
+	want, err := StreamConfig(name, cfg)
 	if err != nil {
 		return nil, err
 	}
-	want, err := Stream(name, cfg)
+	stream, err := ensure(ctx, streamOf(js, want.Name), want, cfg.Bind)
 	if err != nil {
-		return nil, err
+		return nil, wrap(err, "open "+name)
 	}
-	s, err := ensure(ctx, streamOf(js, want.Name), want, cfg.Bind)
-	if err != nil {
-		return nil, edge(err, "open "+name)
-	}
-	return &Store{js: js, stream: s, name: name, cfg: cfg}, nil
+	cfg, err = cfg.normal()
+	return &Store{js: js, stream: stream, name: name, cfg: cfg}, err
 }
 
-// Stream returns the configuration of the stream of the store of that name. When
-// a limit is put on it, appends are refused and nothing old is discarded.
-func Stream(name string, cfg Config) (jetstream.StreamConfig, error) {
-	cfg, err := cfg.normal()
-	if err == nil {
-		err = checkID(name)
+// wrap adds the operation to err, unless err is an error of this package.
+func wrap(err error, operation string) error {
+	for _, own := range []error{ErrConfig, ErrMismatch, ErrID, ErrEvent, ErrTooLarge, ErrGap} {
+		if err == nil || errors.Is(err, own) {
+			return err
+		}
 	}
-	return jetstream.StreamConfig{
-		Name:        strings.ToUpper(name),
-		Description: "events of each of the " + name + ", and the latest snapshot of each",
-		Subjects:    []string{name + ".event.*.*.*", name + ".snapshot.*"},
-		Discard:     jetstream.DiscardNew, MaxMsgsPerSubject: -1,
-		AllowAtomicPublish: true, // several events or none
-		AllowDirect:        true, // any replica serves Load
-		AllowRollup:        true, // a snapshot replaces the one before
-		DenyDelete:         true, // an event stays; only Erase removes, and only all of an entity
-		Replicas:           cfg.Replicas, Storage: cfg.Storage, Metadata: cfg.Metadata,
-	}, err
+	return fmt.Errorf("eventstore: %s: %w", operation, err)
 }
 
-// Provision creates or updates the stream to what Stream returns. It is for whoever
-// deploys; nothing else here changes a stream that exists.
-func Provision(ctx context.Context, js jetstream.JetStream, name string, cfg Config) error {
-	want, err := Stream(name, cfg)
-	if err != nil {
-		return err
-	}
-	_, err = callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.CreateOrUpdateStream(ctx, want) })
-	return edge(err, "provision "+name)
+// Each event has its own subject: the server finds it by its subject index in a
+// stream of any size. It would scan the stream for events that share a subject.
+func (s *Store) event(id string, n any, kind string) string {
+	return fmt.Sprintf("%s.event.%s.%v.%s", s.name, id, n, kind)
 }
 
-// edge says, once, whose error it is and what was being done.
-func edge(err error, doing string) error {
-	if err == nil || strings.HasPrefix(err.Error(), "eventstore: ") {
-		return err
-	}
-	return fmt.Errorf("eventstore: %s: %w", doing, err)
+func (s *Store) allEvents(id string) string { return s.name + ".event." + id + ".>" }
+func (s *Store) snapshot(id string) string  { return s.name + ".snapshot." + id }
+
+const (
+	// Deleted is the type of a tombstone: the last event of a deleted entity. Append one
+	// to delete an entity and keep its history. Erase removes the history too.
+	Deleted = "deleted"
+
+	HeaderID      = "Event-Id"      // of an event; its other fields are in the subject, for filters
+	HeaderVersion = "Event-Version" // of a snapshot: "N Seq"
+)
+
+// Version is the state of an entity after an event; zero without events. Use only
+// versions that the store returned.
+type Version struct {
+	N   uint64 `json:"n"`   // counts the events of the entity, without gaps
+	Seq uint64 `json:"seq"` // the stream sequence of its last event; has gaps
 }
 
-// Subjects. One for each event: the server finds what has a subject of its own by
-// its index, at one cost in a store of any size, and would scan for the rest.
-func (s *Store) events(id string) string        { return s.name + ".event." + id + ".>" }
-func (s *Store) nth(id string, n uint64) string { return s.event(id, strconv.FormatUint(n, 10), "*") }
-func (s *Store) event(id, number, kind string) string {
-	return strings.Join([]string{s.name, "event", id, number, kind}, ".")
+// Event is a fact about one entity. The store sets Entity, Version and Time.
+type Event struct {
+	ID      string          // identifies this event when it is retried
+	Type    string          // what happened, in the past tense
+	Data    json.RawMessage // JSON, or empty
+	Entity  string
+	Version Version
+	Time    time.Time // when the server stored it
 }
-func (s *Store) snapshot(id string) string { return s.name + ".snapshot." + id }
+
+// NewEvent returns an event to append, with data as JSON, or without if data is nil.
+// Derive id from the command that caused the event: then a retry is stored once, also
+// after a restart. An empty id is replaced by a random one.
+func NewEvent(id, kind string, data any) (Event, error) {
+	e := Event{ID: cmp.Or(id, rand.Text()), Type: kind}
+	if data != nil {
+		body, err := json.Marshal(data)
+		if err != nil {
+			return Event{}, fmt.Errorf("%w: %s: %w", ErrEvent, kind, err)
+		}
+		e.Data = body
+	}
+	return e, e.check()
+}
+
+func (e Event) check() error {
+	if err := errors.Join(checkID(e.ID), checkID(e.Type)); err != nil {
+		return fmt.Errorf("%w: ID %.80q, Type %.80q: %w", ErrEvent, e.ID, e.Type, err)
+	}
+	return nil
+}
+
+// Decode decodes the data into v. It ignores fields that v does not have: events
+// live longer than the code that wrote them.
+func (e Event) Decode(v any) error {
+	if err := json.Unmarshal(e.Data, v); err != nil {
+		return fmt.Errorf("%w: %s %s at %d: %w", ErrEvent, e.Entity, e.Type, e.Version.Seq, err)
+	}
+	return nil
+}
+
+// parse returns the event in a stored message.
+func parse(subject string, h nats.Header, data []byte, seq uint64, at time.Time) (Event, error) {
+	if token := strings.Split(subject, "."); len(token) == 5 && h.Get(HeaderID) != "" {
+		if n, err := strconv.ParseUint(token[3], 10, 64); err == nil {
+			return Event{ID: h.Get(HeaderID), Type: token[4], Data: data, Entity: token[2], Version: Version{n, seq}, Time: at}, nil
+		}
+	}
+	return Event{}, fmt.Errorf("%w: message %d on %s is not from this package; purge that subject", ErrEvent, seq, subject)
+}

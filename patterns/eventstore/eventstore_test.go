@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -15,16 +14,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/eventstore"
 )
 
-func TestMain(m *testing.M) { natstest.Main(m) }
-
-func open(t *testing.T, js jetstream.JetStream) *eventstore.Store {
-	t.Helper()
-	store, err := eventstore.New(t.Context(), js, "accounts", eventstore.Config{Storage: jetstream.MemoryStorage})
-	require.NoError(t, err)
-	return store
-}
-
-// What cannot be is refused, with an error that says what to do, and stores nothing.
+// Bad input is refused, with the remedy in the error, and stores nothing.
 func TestBadInput(t *testing.T) {
 	ctx := t.Context()
 	nc := natstest.Start(t).Connect("test")
@@ -42,7 +32,10 @@ func TestBadInput(t *testing.T) {
 		}
 		return err
 	}
-	subscribe := func(f eventstore.Feed) error { _, err := store.Subscribe(ctx, f); return err }
+	subscribe := func(f eventstore.SubscriptionConfig) error {
+		_, err := eventstore.NewSubscription(ctx, store, f)
+		return err
+	}
 	newStore := func(name string, cfg eventstore.Config) error {
 		_, err := eventstore.New(ctx, js, name, cfg)
 		return err
@@ -57,36 +50,37 @@ func TestBadInput(t *testing.T) {
 		is   error
 		says string
 	}{
-		"an id with a dot":                  {add(ctx, "a.b", ok...), eventstore.ErrID, "use 1 to 64 of"},
-		"an id with a wildcard":             {load(">"), eventstore.ErrID, `">"`},
-		"an id of 65 letters":               {store.Erase(ctx, strings.Repeat("a", 65)), eventstore.ErrID, "1 to 64"},
-		"no id":                             {store.SaveSnapshot(ctx, "", eventstore.Version{}, 1), eventstore.ErrID, `""`},
-		"a snapshot of a bad id":            {func() error { _, err := store.Snapshot(ctx, "*", nil); return err }(), eventstore.ErrID, "*"},
-		"a store of a bad name":             {newStore("a.b", eventstore.Config{}), eventstore.ErrID, "a.b"},
-		"an event of a bad type":            {newEvent("", "was paid", nil), eventstore.ErrEvent, "Type"},
-		"an event of a bad id":              {newEvent("a b", "paid", nil), eventstore.ErrEvent, "ID"},
-		"data that is no JSON":              {newEvent("", "paid", func() {}), eventstore.ErrEvent, "paid"},
-		"an event without an id":            {add(ctx, "ann", eventstore.Event{Type: "paid"}), eventstore.ErrEvent, "ID"},
+		"an ID with a dot":                  {add(ctx, "a.b", ok...), eventstore.ErrID, "use 1 to 64 of"},
+		"an ID with a wildcard":             {load(">"), eventstore.ErrID, `">"`},
+		"an ID of 65 letters":               {store.Erase(ctx, strings.Repeat("a", 65)), eventstore.ErrID, "1 to 64"},
+		"no ID":                             {store.SaveSnapshot(ctx, "", eventstore.Version{}, 1), eventstore.ErrID, `""`},
+		"a snapshot of a bad ID":            {func() error { _, err := store.Snapshot(ctx, "*", nil); return err }(), eventstore.ErrID, "*"},
+		"a store with a bad name":           {newStore("a.b", eventstore.Config{}), eventstore.ErrID, "a.b"},
+		"an event with a bad type":          {newEvent("", "was paid", nil), eventstore.ErrEvent, "Type"},
+		"an event with a bad ID":            {newEvent("a b", "paid", nil), eventstore.ErrEvent, "ID"},
+		"data that is not JSON":             {newEvent("", "paid", func() {}), eventstore.ErrEvent, "paid"},
+		"an event without an ID":            {add(ctx, "ann", eventstore.Event{Type: "paid"}), eventstore.ErrEvent, "ID"},
 		"no event":                          {add(ctx, "ann"), eventstore.ErrEvent, "at least one"},
 		"1,001 events":                      {add(ctx, "ann", numbered(t, "e", 1001)...), eventstore.ErrTooLarge, "at most 1000"},
-		"an event over the payload limit":   {add(ctx, "ann", ok[0], eventstore.Event{ID: "big", Type: "paid", Data: make([]byte, nc.MaxPayload())}), eventstore.ErrTooLarge, "event 2 (paid)"},
-		"a snapshot over the payload limit": {store.SaveSnapshot(ctx, "ann", eventstore.Version{}, strings.Repeat("a", int(nc.MaxPayload()))), eventstore.ErrTooLarge, "server takes"},
-		"a snapshot that is no JSON":        {store.SaveSnapshot(ctx, "ann", eventstore.Version{}, func() {}), eventstore.ErrEvent, "ann"},
-		"a snapshot nobody can read":        {func() error { var v int; _, err := store.Snapshot(ctx, "ann", &v); return err }(), eventstore.ErrEvent, "ann"},
-		"an event from elsewhere":           {load("foreign"), eventstore.ErrEvent, "purge that subject"},
-		"data of another shape":             {ok[0].Decode(new(int)), eventstore.ErrEvent, "deposited"},
+		"an event over the payload limit":   {add(ctx, "ann", ok[0], eventstore.Event{ID: "big", Type: "paid", Data: make([]byte, nc.MaxPayload())}), eventstore.ErrTooLarge, "accounts.event.ann.2.paid"},
+		"a snapshot over the payload limit": {store.SaveSnapshot(ctx, "ann", eventstore.Version{}, strings.Repeat("a", int(nc.MaxPayload()))), eventstore.ErrTooLarge, "max_payload is"},
+		"a snapshot that is not JSON":       {store.SaveSnapshot(ctx, "ann", eventstore.Version{}, func() {}), eventstore.ErrEvent, "ann"},
+		"a snapshot that cannot be decoded": {func() error { var v int; _, err := store.Snapshot(ctx, "ann", &v); return err }(), eventstore.ErrEvent, "ann"},
+		"a message of another program":      {load("foreign"), eventstore.ErrEvent, "purge that subject"},
+		"data of another type":              {ok[0].Decode(new(int)), eventstore.ErrEvent, "deposited"},
 		"a context that has ended":          {add(ended, "ann", ok...), context.Canceled, "append to ann"},
+		"negative MaxBytes":                 {newStore("x", eventstore.Config{MaxBytes: -1}), eventstore.ErrConfig, "MaxBytes"},
 		"negative replicas":                 {newStore("x", eventstore.Config{Replicas: -1}), eventstore.ErrConfig, "Replicas"},
-		"an AckWait of no time":             {subscribe(eventstore.Feed{Durable: "d", AckWait: 1}), eventstore.ErrConfig, "100ms or more"},
-		"a negative retry":                  {subscribe(eventstore.Feed{Retry: -1}), eventstore.ErrConfig, "Retry"},
-		"a negative grace":                  {subscribe(eventstore.Feed{Grace: -1}), eventstore.ErrConfig, "Grace"},
-		"new, and after":                    {subscribe(eventstore.Feed{New: true, After: 1}), eventstore.ErrConfig, "use one"},
-		"a feed of a bad type":              {subscribe(eventstore.Feed{Types: []string{">"}}), eventstore.ErrID, ">"},
-		"a feed of a bad name":              {subscribe(eventstore.Feed{Durable: "a.b"}), eventstore.ErrID, "a.b"},
-		"a stream to bind to that is not":   {newStore("none", eventstore.Config{Bind: true}), jetstream.ErrStreamNotFound, "stream NONE"},
-		"a durable to bind to that is not":  {bound(t, js), jetstream.ErrConsumerNotFound, "nobody"},
-		"a stream that is gone":             {gone(t, js), jetstream.ErrStreamNotFound, "append to ann"},
-		"a connection that is closed":       {closed(t, js), nats.ErrConnectionClosed, "append to ann"},
+		"a short AckWait":                   {subscribe(eventstore.SubscriptionConfig{Durable: "d", AckWait: 1}), eventstore.ErrConfig, "at least 100ms"},
+		"a negative backoff":                {subscribe(eventstore.SubscriptionConfig{Backoff: -1}), eventstore.ErrConfig, "Backoff"},
+		"a negative grace":                  {subscribe(eventstore.SubscriptionConfig{Grace: -1}), eventstore.ErrConfig, "Grace"},
+		"New and After":                     {subscribe(eventstore.SubscriptionConfig{New: true, After: 1}), eventstore.ErrConfig, "use one"},
+		"a subscription to a bad type":      {subscribe(eventstore.SubscriptionConfig{Types: []string{">"}}), eventstore.ErrID, ">"},
+		"a durable with a bad name":         {subscribe(eventstore.SubscriptionConfig{Durable: "a.b"}), eventstore.ErrID, "a.b"},
+		"Bind without the stream":           {newStore("none", eventstore.Config{Bind: true}), jetstream.ErrStreamNotFound, "stream NONE"},
+		"Bind without the consumer":         {bound(t, js), jetstream.ErrConsumerNotFound, "nobody"},
+		"a deleted stream":                  {deleted(t, js), jetstream.ErrStreamNotFound, "append to ann"},
+		"a closed connection":               {closed(t, js), nats.ErrConnectionClosed, "append to ann"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.ErrorIs(t, tc.err, tc.is)
@@ -100,16 +94,16 @@ func TestBadInput(t *testing.T) {
 }
 
 func bound(t *testing.T, js jetstream.JetStream) error {
-	store, err := eventstore.New(t.Context(), js, "accounts", eventstore.Config{Bind: true})
+	store, err := eventstore.New(t.Context(), js, "accounts", eventstore.Config{Bind: true, Storage: jetstream.MemoryStorage})
 	require.NoError(t, err)
-	_, err = store.Subscribe(t.Context(), eventstore.Feed{Durable: "nobody"})
+	_, err = eventstore.NewSubscription(t.Context(), store, eventstore.SubscriptionConfig{Durable: "nobody"})
 	return err
 }
 
-func gone(t *testing.T, js jetstream.JetStream) error {
-	store, err := eventstore.New(t.Context(), js, "gone", eventstore.Config{})
+func deleted(t *testing.T, js jetstream.JetStream) error {
+	store, err := eventstore.New(t.Context(), js, "deleted", eventstore.Config{})
 	require.NoError(t, err)
-	require.NoError(t, js.DeleteStream(t.Context(), "GONE"))
+	require.NoError(t, js.DeleteStream(t.Context(), "DELETED"))
 	_, err = store.Append(t.Context(), "ann", eventstore.Version{}, events(t, "a", "b")...)
 	return err
 }
@@ -125,44 +119,36 @@ func closed(t *testing.T, _ jetstream.JetStream) error {
 	return err
 }
 
-// What exists is compared and left alone; Provision changes it.
-func TestNew(t *testing.T) {
-	ctx, js := t.Context(), natstest.Start(t).JetStream("test")
-	want, err := eventstore.Stream("accounts", eventstore.Config{})
-	require.NoError(t, err)
-	other := want
-	other.MaxAge = time.Hour
-	_, err = js.CreateStream(ctx, other)
-	require.NoError(t, err)
-	_, err = eventstore.New(ctx, js, "accounts", eventstore.Config{})
-	require.ErrorIs(t, err, eventstore.ErrMismatch)
-	require.ErrorContains(t, err, "stream ACCOUNTS has MaxAge 1h0m0s, want 0s")
-	require.NoError(t, eventstore.Provision(ctx, js, "accounts", eventstore.Config{}))
-	_, err = eventstore.New(ctx, js, "accounts", eventstore.Config{Bind: true})
-	require.NoError(t, err)
-}
-
-// A stream that is full refuses new events; it never lets go of old ones.
+// A full stream refuses new events, and removes none.
 func TestFull(t *testing.T) {
-	ctx, js := t.Context(), natstest.Start(t).JetStream("test")
-	cfg, err := eventstore.Stream("accounts", eventstore.Config{Storage: jetstream.MemoryStorage})
-	require.NoError(t, err)
-	cfg.MaxMsgs = 2
-	_, err = js.CreateStream(ctx, cfg)
-	require.NoError(t, err)
-	store := open(t, js)
-	v, err := store.Append(ctx, "ann", eventstore.Version{}, events(t, "a", "b")...)
-	require.NoError(t, err)
-	for _, more := range [][]string{{"c"}, {"c", "d"}} {
-		_, err = store.Append(ctx, "ann", v, events(t, more...)...)
-		var api *jetstream.APIError
-		require.True(t, errors.As(err, &api), "%v", err)
+	for name, limit := range map[string]func(*eventstore.Config, *jetstream.StreamConfig){
+		"MaxMsgs of an operator": func(_ *eventstore.Config, s *jetstream.StreamConfig) { s.MaxMsgs = 2 },
+		"MaxBytes of Config":     func(c *eventstore.Config, _ *jetstream.StreamConfig) { c.MaxBytes = 500 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, js := t.Context(), natstest.Start(t).JetStream("test")
+			cfg := eventstore.Config{Storage: jetstream.MemoryStorage}
+			limit(&cfg, new(jetstream.StreamConfig))
+			stream, err := eventstore.StreamConfig("accounts", cfg)
+			require.NoError(t, err)
+			limit(&cfg, &stream)
+			_, err = js.CreateStream(ctx, stream)
+			require.NoError(t, err)
+			store := open(t, js)
+			v, err := store.Append(ctx, "ann", eventstore.Version{}, events(t, "a", "b")...)
+			require.NoError(t, err)
+			for _, more := range [][]string{{"c"}, {"c", "d"}} {
+				_, err = store.Append(ctx, "ann", v, events(t, more...)...)
+				var api *jetstream.APIError
+				require.True(t, errors.As(err, &api), "%v", err)
+			}
+			got, _ := history(t, ctx, store, "ann", eventstore.Version{})
+			require.Equal(t, []string{"a@1", "b@2"}, got)
+		})
 	}
-	got, _ := history(t, ctx, store, "ann", eventstore.Version{})
-	require.Equal(t, []string{"a@1", "b@2"}, got)
 }
 
-// A store keeps one snapshot of an entity.
+// A new snapshot replaces the one before.
 func TestSnapshotReplaces(t *testing.T) {
 	ctx, js := t.Context(), natstest.Start(t).JetStream("test")
 	store := open(t, js)

@@ -2,6 +2,7 @@ package eventstore
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,12 +11,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-const hdrVersion = "Event-Version" // of a snapshot: "N Seq"
-
-// SaveSnapshot keeps the state an entity had at a version, instead of any snapshot
-// before, so that Load may begin there. An entity that has moved on is a *[Conflict]
-// and nothing is kept: a snapshot is never older than the one it replaces, and none
-// of an erased entity appears. Losing one costs time, never events.
+// SaveSnapshot replaces the snapshot of an entity, from which Load can start. It
+// returns a *[Conflict] if the entity is at another version: a snapshot never replaces
+// a newer one, and none appears after Erase.
 func (s *Store) SaveSnapshot(ctx context.Context, id string, at Version, state any) error {
 	if err := checkID(id); err != nil {
 		return err
@@ -25,91 +23,60 @@ func (s *Store) SaveSnapshot(ctx context.Context, id string, at Version, state a
 		return fmt.Errorf("%w: snapshot of %s: %w", ErrEvent, id, err)
 	}
 	m := &nats.Msg{Subject: s.snapshot(id), Data: data, Header: nats.Header{
-		hdrVersion:          {fmt.Sprintf("%d %d", at.N, at.Seq)},
+		HeaderVersion:       {fmt.Sprintf("%d %d", at.N, at.Seq)},
 		jetstream.MsgRollup: {jetstream.MsgRollupSubject},
 	}}
-	if err := s.fits(m, "the snapshot of %s", id); err != nil {
-		return err
-	}
-	return edge(s.retry(ctx, func(ctx context.Context) error {
-		_, err := s.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequenceForSubject(at.Seq, s.events(id)))
-		if !isConflict(err) {
-			return err
-		}
-		head, err := s.refused(ctx, id, at)
-		if err != nil {
-			return err
-		}
-		return &Conflict{id, at, head.Version}
-	}), "save the snapshot of "+id)
+	_, err = s.publish(ctx, id, at, nil, []*nats.Msg{m})
+	return wrap(err, "save the snapshot of "+id)
 }
 
-// Snapshot reads the latest snapshot of an entity into state and returns its
-// version, from which to Load on; the zero Version, and state untouched, if there
-// is none. On an error, Load from the zero Version into a fresh state.
+// Snapshot reads the latest snapshot of an entity into state and returns its version,
+// from which to Load. Without a snapshot it returns the zero Version and does not
+// change state. After an error, Load from the zero Version into a new state.
 func (s *Store) Snapshot(ctx context.Context, id string, state any) (Version, error) {
 	if err := checkID(id); err != nil {
 		return Version{}, err
 	}
-	var m *jetstream.RawStreamMsg
-	err := s.retry(ctx, func(ctx context.Context) (err error) {
-		m, err = s.get(ctx, getRequest{LastFor: s.snapshot(id)}) // a replica may still have one that is erased
-		return err
+	// From the leader: a replica can still have a snapshot that was erased.
+	m, err := retry(ctx, s, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		return lastMessage(ctx, s.js, streamName(s.name), s.snapshot(id))
 	})
 	if err != nil || m == nil {
-		return Version{}, edge(err, "read the snapshot of "+id)
+		return Version{}, wrap(err, "read the snapshot of "+id)
 	}
 	var at Version
-	if _, err = fmt.Sscan(m.Header.Get(hdrVersion), &at.N, &at.Seq); err == nil {
-		err = json.Unmarshal(m.Data, state)
-	}
-	if err != nil {
+	_, err = fmt.Sscan(m.Header.Get(HeaderVersion), &at.N, &at.Seq)
+	if err := errors.Join(err, json.Unmarshal(m.Data, state)); err != nil {
 		return Version{}, fmt.Errorf("%w: snapshot of %s: %w", ErrEvent, id, err)
 	}
 	return at, nil
 }
 
-// Erase removes an entity for good, at whatever version it is: all that is left of
-// it in the store is a tombstone, which also tells subscribers. What they, mirrors
-// and backups have copied is theirs to remove. It may be called again at any time,
-// and must be if it failed.
-func (s *Store) Erase(ctx context.Context, id string) (err error) {
+// Erase removes the events and the snapshot of an entity, at any version. Only a
+// tombstone remains, which subscriptions receive. Copies in mirrors, backups and
+// databases of subscribers remain. Call Erase again if it returned an error.
+func (s *Store) Erase(ctx context.Context, id string) error {
 	if err := checkID(id); err != nil {
 		return err
 	}
-	defer func() { err = edge(err, "erase "+id) }()
-	var head Event
-	err = s.retry(ctx, func(ctx context.Context) (err error) {
-		head, err = s.leader(ctx, getRequest{LastFor: s.events(id)})
-		return err
-	})
-	if err != nil || head.Version == (Version{}) {
-		return err
-	}
-	tombstone, err := NewEvent("", Deleted, nil)
-	if err != nil {
-		return err
-	}
-	for at := head.Version; head.Type != Deleted; {
-		head.Version, err = s.Append(ctx, id, at, tombstone)
-		var c *Conflict
-		if errors.As(err, &c) {
-			at = c.Actual
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		break
-	}
-	// From here on no snapshot of what is to go can be saved: the tombstone refuses it.
-	err = s.purge(ctx, s.events(id), head.Version.Seq)
-	return errors.Join(err, s.purge(ctx, s.snapshot(id), head.Version.Seq))
+	_, err := retry(ctx, s, func(ctx context.Context) (any, error) { return nil, s.erase(ctx, id) })
+	return wrap(err, "erase "+id)
 }
 
-func (s *Store) purge(ctx context.Context, subject string, before uint64) error {
-	_, err := callAPI(ctx, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, s.stream.Purge(ctx, jetstream.WithPurgeSubject(subject), jetstream.WithPurgeSequence(before))
-	})
+func (s *Store) erase(ctx context.Context, id string) error {
+	head, err := s.lastEvent(ctx, s.allEvents(id))
+	if err != nil || head.Version.N == 0 {
+		return err
+	}
+	if head.Type != Deleted {
+		_, err = s.append(ctx, id, head.Version, []Event{{ID: rand.Text(), Type: Deleted}})
+		if c := new(Conflict); err != nil && !errors.As(err, &c) {
+			return err
+		}
+		return s.erase(ctx, id)
+	}
+	for _, subject := range []string{s.allEvents(id), s.snapshot(id)} { // late appends and snapshots are rejected from now on
+		err = errors.Join(err, s.stream.Purge(ctx, jetstream.WithPurgeSubject(subject), jetstream.WithPurgeSequence(head.Version.Seq)))
+	}
 	return err
 }

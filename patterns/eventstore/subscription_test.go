@@ -16,7 +16,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/eventstore"
 )
 
-// A Handler's answers, on exact instants: three events, a b c, at once.
+// The results of a Handler, at exact times, for three events a, b and c.
 func TestHandler(t *testing.T) {
 	broken, deposit := errors.New("broken"), func(ctx context.Context, store *eventstore.Store) error {
 		_, err := store.Append(ctx, "ann", eventstore.Version{}, mustEvents("a", "b", "c")...)
@@ -24,31 +24,37 @@ func TestHandler(t *testing.T) {
 	}
 	for _, tc := range []struct {
 		name    string
-		feed    eventstore.Feed
+		cfg     eventstore.SubscriptionConfig
 		handler func(calls int, e eventstore.Event) error
 		want    string
 		err     error
 	}{
-		{"nil is done", eventstore.Feed{Durable: "d"}, func(int, eventstore.Event) error { return nil }, "0s a, 0s b, 0s c", nil},
-		{"an error comes again, later each time, and nothing overtakes it", eventstore.Feed{Durable: "d"}, func(calls int, e eventstore.Event) error {
+		{"nil acks the event", eventstore.SubscriptionConfig{Durable: "d"}, func(int, eventstore.Event) error { return nil }, "0s a, 0s b, 0s c", nil},
+		{"an error is retried with backoff before the next event", eventstore.SubscriptionConfig{Durable: "d"}, func(calls int, e eventstore.Event) error {
 			if e.ID == "a" && calls <= 3 {
 				return broken
 			}
 			return nil
 		}, "0s a, 1s a, 3s a, 7s a, 7s b, 7s c", nil},
-		{"poison is given up", eventstore.Feed{Durable: "d"}, func(_ int, e eventstore.Event) error {
+		{"a poison event is skipped", eventstore.SubscriptionConfig{Durable: "d"}, func(_ int, e eventstore.Event) error {
 			if e.ID == "b" {
 				return fmt.Errorf("never: %w", eventstore.ErrPoison)
 			}
 			return nil
 		}, "0s a, 0s b, 0s c", nil},
-		{"a slow handler keeps its event", eventstore.Feed{Durable: "d", AckWait: 4 * time.Second}, func(int, eventstore.Event) error {
+		{"an event longer than AckWait is not redelivered", eventstore.SubscriptionConfig{Durable: "d", AckWait: 4 * time.Second}, func(int, eventstore.Event) error {
 			time.Sleep(10 * time.Second)
 			return nil
 		}, "0s a, 10s b, 20s c", nil},
-		{"live, nil is done", eventstore.Feed{}, func(int, eventstore.Event) error { return nil }, "0s a, 0s b, 0s c", nil},
-		{"live, poison is given up", eventstore.Feed{}, func(int, eventstore.Event) error { return eventstore.ErrPoison }, "0s a, 0s b, 0s c", nil},
-		{"live, an error ends it", eventstore.Feed{}, func(calls int, _ eventstore.Event) error {
+		{"a panic is retried", eventstore.SubscriptionConfig{Durable: "d"}, func(calls int, _ eventstore.Event) error {
+			if calls == 1 {
+				panic("bug")
+			}
+			return nil
+		}, "0s a, 1s a, 1s b, 1s c", nil},
+		{"live: nil continues", eventstore.SubscriptionConfig{}, func(int, eventstore.Event) error { return nil }, "0s a, 0s b, 0s c", nil},
+		{"live: a poison event is skipped", eventstore.SubscriptionConfig{}, func(int, eventstore.Event) error { return eventstore.ErrPoison }, "0s a, 0s b, 0s c", nil},
+		{"live: an error ends Run", eventstore.SubscriptionConfig{}, func(calls int, _ eventstore.Event) error {
 			if calls == 2 {
 				return broken
 			}
@@ -61,7 +67,7 @@ func TestHandler(t *testing.T) {
 				require.NoError(t, deposit(t.Context(), store))
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
-				sub, err := store.Subscribe(ctx, tc.feed)
+				sub, err := eventstore.NewSubscription(ctx, store, tc.cfg)
 				require.NoError(t, err)
 				start, calls := time.Now(), []string{}
 				err = sub.Run(ctx, func(_ context.Context, e eventstore.Event) error {
@@ -75,15 +81,7 @@ func TestHandler(t *testing.T) {
 	}
 }
 
-func mustEvents(ids ...string) (events []eventstore.Event) {
-	for _, id := range ids {
-		events = append(events, eventstore.Event{ID: id, Type: "deposited"})
-	}
-	return events
-}
-
-// A durable feed goes on where it was, after its process died with an event in
-// hand and after the server restarted; a live one goes on by itself.
+// A Subscription continues after a disconnect and after a server restart.
 func TestFeedGoesOn(t *testing.T) {
 	for _, durable := range []string{"mailer", ""} {
 		t.Run("durable "+durable, func(t *testing.T) {
@@ -99,7 +97,7 @@ func TestFeedGoesOn(t *testing.T) {
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 				defer cancel()
-				sub, err := reader.Subscribe(ctx, eventstore.Feed{Durable: durable})
+				sub, err := eventstore.NewSubscription(ctx, reader, eventstore.SubscriptionConfig{Durable: durable})
 				require.NoError(t, err)
 				var got []string
 				done := make(chan error)
@@ -131,7 +129,7 @@ func TestFeedGoesOn(t *testing.T) {
 	}
 }
 
-// What a process had in hand when it died is handled by the next, after AckWait.
+// The event of a crashed process is redelivered after AckWait.
 func TestDiesWithAnEvent(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		store := open(t, s.JetStream("first"))
@@ -139,16 +137,16 @@ func TestDiesWithAnEvent(t *testing.T) {
 		require.NoError(t, err)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		first, err := store.Subscribe(ctx, eventstore.Feed{Durable: "mailer"})
+		first, err := eventstore.NewSubscription(ctx, store, eventstore.SubscriptionConfig{Durable: "mailer"})
 		require.NoError(t, err)
-		died, die := context.WithCancel(ctx)
-		require.NoError(t, first.Run(died, func(context.Context, eventstore.Event) error {
+		crashed, crash := context.WithCancel(ctx)
+		require.NoError(t, first.Run(crashed, func(context.Context, eventstore.Event) error {
 			s.Link("first").Down()
-			die()
+			crash()
 			return nil
 		}))
 		start, got := time.Now(), []string{}
-		second, err := open(t, s.JetStream("second")).Subscribe(ctx, eventstore.Feed{Durable: "mailer"})
+		second, err := eventstore.NewSubscription(ctx, open(t, s.JetStream("second")), eventstore.SubscriptionConfig{Durable: "mailer"})
 		require.NoError(t, err)
 		require.NoError(t, second.Run(ctx, func(_ context.Context, e eventstore.Event) error {
 			got = append(got, fmt.Sprintf("%v %s", time.Since(start).Round(time.Second), e.ID))

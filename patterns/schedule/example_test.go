@@ -52,7 +52,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Printf("%s: %s; early: %v\n", schedule.Read(m).ID, m.Data(), time.Now().Before(soon))
+	fmt.Printf("%s: %s; early: %v\n", schedule.ReadEntry(m).ID, m.Data(), time.Now().Before(soon))
 	if err := m.Ack(); err != nil {
 		log.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package schedule
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,84 +11,85 @@ import (
 )
 
 var (
-	// ErrID reports an identity that cannot be one token of a subject.
-	ErrID = errors.New("schedule: bad id")
-	// ErrConfig reports a Config that makes no sense; the text names the field.
+	// ErrID reports an ID that cannot be one token of a subject.
+	ErrID = errors.New("schedule: bad ID")
+	// ErrConfig reports a bad Config field.
 	ErrConfig = errors.New("schedule: bad config")
-	// ErrMismatch reports a stream or consumer that exists and is set up otherwise.
-	ErrMismatch = errors.New("schedule: set up otherwise; Provision changes that")
-	// ErrWhen reports a time that cannot be planned: a bad cron, part of a second.
-	ErrWhen = errors.New("schedule: bad time")
-	// ErrPast reports a time that is over: do it now, or not at all.
-	ErrPast = errors.New("schedule: the time is past")
-	// ErrMessage reports a message that cannot be planned.
+	// ErrMismatch reports a stream or consumer with weaker settings.
+	ErrMismatch = errors.New("schedule: exists with other settings; change Config or call Provision")
+	// ErrTime reports a bad time: a bad cron expression, or a fraction of a second.
+	ErrTime = errors.New("schedule: bad time")
+	// ErrPast reports a time in the past.
+	ErrPast = errors.New("schedule: the time is in the past")
+	// ErrMessage reports a message that cannot be scheduled.
 	ErrMessage = errors.New("schedule: bad message")
-	// ErrNone reports that nothing is planned under an id.
-	ErrNone = errors.New("schedule: nothing is planned")
-	// ErrExpired reports a message whose deadline is past.
+	// ErrNotFound reports that no message is scheduled under an ID.
+	ErrNotFound = errors.New("schedule: no message is scheduled")
+	// ErrExpired reports a message whose deadline has passed.
 	ErrExpired = errors.New("schedule: expired")
-	// ErrDeadline reports a deadline that nobody can read.
+	// ErrDeadline reports a deadline that cannot be parsed.
 	ErrDeadline = errors.New("schedule: bad deadline; use RFC 3339")
 )
 
-// Headers of a message that is planned, and of the same one when it is due.
+// Headers of a scheduled message, and of the same message when it is due.
 const (
-	HeaderWhen     = "Schedule-When"     // "@at …", "@every 10s", or a cron and its zone
-	HeaderBy       = "Schedule-By"       // the name of the connection that planned it
-	HeaderDeadline = "Schedule-Deadline" // see SetDeadline; also on messages that were never planned
+	HeaderWhen     = "Schedule-When"     // "@at …", "@every 10s", or a cron expression and its zone
+	HeaderBy       = "Schedule-By"       // the name of the connection that scheduled it
+	HeaderDeadline = "Schedule-Deadline" // see SetDeadline; also of messages that were not scheduled
 )
 
-// Config tunes a [Calendar]. The zero Config is ready to use.
+// Config is the same for all users of a calendar. The zero Config is ready to use.
 type Config struct {
-	Keep time.Duration // how long what is due waits for its consumers; a week if zero
-
-	Replicas int                   // 1 if zero
-	Storage  jetstream.StorageType // file if zero; what is planned in memory ends with the server
-	Bind     bool                  // create nothing: what is missing is an error
-	Metadata map[string]string     // put on what New and Consumer create
+	MaxAge   time.Duration         // a due message is removed after it; 7 days if zero
+	Replicas int                   // of the stream; 1 if zero
+	Storage  jetstream.StorageType // of the stream; file if zero
+	Bind     bool                  // never create the stream or a consumer
+	Metadata map[string]string     // of the stream and the consumers that New and Consumer create
 }
 
 const (
 	week    = 7 * 24 * time.Hour
-	century = 100 * 365 * 24 * time.Hour // what is kept for longer, the server may find to be over: see end
+	century = 100 * 365 * 24 * time.Hour // a longer TTL can overflow the server's count of nanoseconds; see maxTime
 )
 
 func (c Config) normal() (Config, error) {
-	c.Keep, c.Replicas = cmp.Or(c.Keep, week), cmp.Or(c.Replicas, 1)
-	if c.Keep < time.Second || c.Keep > century || c.Keep%time.Second != 0 {
-		return c, fmt.Errorf("%w: Keep is %v; whole seconds, from 1s to %v", ErrConfig, c.Keep, century)
+	err := errors.Join(setDefault("MaxAge", &c.MaxAge, week, time.Second), setDefault("Replicas", &c.Replicas, 1, 1))
+	if c.MaxAge > century || c.MaxAge%time.Second != 0 {
+		err = errors.Join(err, fmt.Errorf("%w: MaxAge is %v; use whole seconds, at most %v", ErrConfig, c.MaxAge, century))
 	}
-	if c.Replicas < 1 || c.Replicas > 5 {
-		return c, fmt.Errorf("%w: Replicas is %d; from 1 to 5", ErrConfig, c.Replicas)
-	}
-	return c, nil
+	return c, err
 }
 
-// Stream returns the stream of the calendar called name. It has no limit but Keep: a limit
-// drops what is oldest, which is what was planned long ahead.
-func Stream(name string, cfg Config) (jetstream.StreamConfig, error) {
+// StreamConfig returns the stream of the calendar with that name. It has no limits: a
+// stream with schedules discards old messages, and a limit would remove schedules.
+func StreamConfig(name string, cfg Config) (jetstream.StreamConfig, error) {
 	cfg, err := cfg.normal()
-	if err == nil {
-		err = checkID(name)
-	}
 	return jetstream.StreamConfig{
 		Name: "SCHEDULE_" + name, Subjects: []string{subject(name, "*", "plan.*"), subject(name, "*", "due"), subject(name, "*", "cancelled")},
 		AllowMsgSchedules: true, AllowMsgTTL: true, MaxMsgs: -1, MaxBytes: -1, MaxMsgsPerSubject: -1,
 		Replicas: cfg.Replicas, Storage: cfg.Storage, Metadata: maps.Clone(cfg.Metadata),
-	}, err
+	}, errors.Join(err, checkID(name))
+}
+
+// ConsumerConfig returns the durable consumer of due messages.
+func ConsumerConfig(name, durable string, cfg Config) (jetstream.ConsumerConfig, error) {
+	cfg, err := cfg.normal()
+	return jetstream.ConsumerConfig{
+		Durable: durable, FilterSubject: subject(name, "*", "due"), AckPolicy: jetstream.AckExplicitPolicy,
+		AckWait: 30 * time.Second, MaxDeliver: -1, Metadata: maps.Clone(cfg.Metadata),
+	}, errors.Join(err, checkID(name), checkID(durable))
 }
 
 func subject(name, id, what string) string { return "schedule." + name + "." + id + "." + what }
 
-// Provision creates the stream of the calendar called name, or updates it to cfg.
-// Nothing else here changes what exists.
+// Provision creates the stream of the calendar, or strengthens its settings to those
+// of StreamConfig. Nothing else here changes an existing stream.
 func Provision(ctx context.Context, js jetstream.JetStream, name string, cfg Config) error {
-	want, err := Stream(name, cfg)
+	want, err := StreamConfig(name, cfg)
 	if err != nil {
 		return err
 	}
-	_, err = callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.CreateOrUpdateStream(ctx, want) })
-	if err != nil {
+	if _, err = provision(ctx, streamOf(js, want.Name), want); err != nil {
 		return fmt.Errorf("schedule: provision %s: %w", name, err)
 	}
 	return nil

@@ -2,7 +2,6 @@ package schedule_test
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -15,86 +14,47 @@ import (
 	"github.com/natspatterns/catalog/patterns/schedule"
 )
 
-func TestMain(m *testing.M) { natstest.Main(m) }
-
-func calendar(t testing.TB, s *natstest.Server, who string, cfg schedule.Config) *schedule.Calendar {
-	t.Helper()
-	c, err := schedule.New(t.Context(), s.JetStream(who), "shop", cfg)
-	require.NoError(t, err)
-	return c
-}
-
-func body(text string) *nats.Msg { return &nats.Msg{Data: []byte(text)} }
-
-// midnight is when each bubble begins.
-var midnight = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
-
-// due lists what has come into the stream: when, by its clock, after midnight; under
-// which id; and what.
-func due(t testing.TB, s *natstest.Server) (come []string) {
-	t.Helper()
-	for _, m := range stored(t, s) {
-		if strings.HasSuffix(m.Subject, ".due") {
-			come = append(come, fmt.Sprint(m.Time.Sub(midnight), " ", strings.Split(m.Subject, ".")[2], " ", string(m.Data)))
-		}
-	}
-	return come
-}
-
-func stored(t testing.TB, s *natstest.Server) (all []*jetstream.RawStreamMsg) {
-	t.Helper()
-	ctx := context.WithoutCancel(t.Context())
-	stream, err := s.JetStream("auditor").Stream(ctx, "SCHEDULE_shop")
-	require.NoError(t, err)
-	for seq := stream.CachedInfo().State.FirstSeq; seq <= stream.CachedInfo().State.LastSeq; seq++ {
-		if m, err := stream.GetMsg(ctx, seq); err == nil {
-			all = append(all, m)
-		}
-	}
-	return all
-}
-
-// What is planned comes once, at its time to the millisecond, as it was planned.
+// A scheduled message is due once, at its time to the millisecond, and unchanged.
 func TestAt(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		c := calendar(t, s, "clerk", schedule.Config{})
 		msg := &nats.Msg{Header: nats.Header{"Trace": {"a", "b"}}, Data: []byte("call the bank")}
 		require.NoError(t, c.At(t.Context(), "reminder-1", midnight.Add(2700*time.Millisecond), msg))
-		require.Equal(t, nats.Header{"Trace": {"a", "b"}}, msg.Header, "the caller's message is left alone")
-		p, err := c.Next(t.Context(), "reminder-1")
+		require.Equal(t, nats.Header{"Trace": {"a", "b"}}, msg.Header, "the message of the caller is not changed")
+		p, err := c.Get(t.Context(), "reminder-1")
 		require.NoError(t, err)
 		require.Equal(t, midnight.Add(2700*time.Millisecond), p.Next)
 		time.Sleep(time.Hour)
 		require.Equal(t, []string{"2.7s reminder-1 call the bank"}, due(t, s))
-		_, err = c.Next(t.Context(), "reminder-1")
-		require.ErrorIs(t, err, schedule.ErrNone)
+		_, err = c.Get(t.Context(), "reminder-1")
+		require.ErrorIs(t, err, schedule.ErrNotFound)
 
 		cons, err := c.Consumer(t.Context(), "phone")
 		require.NoError(t, err)
 		m, err := cons.Next()
 		require.NoError(t, err)
-		p = schedule.Read(m)
-		require.Equal(t, schedule.Plan{ID: "reminder-1", When: "@at 2000-01-01T00:00:02.7Z", By: "clerk", Header: msg.Header, Data: []byte("call the bank")}, p)
+		p = schedule.ReadEntry(m)
+		require.Equal(t, schedule.Entry{ID: "reminder-1", When: "@at 2000-01-01T00:00:02.7Z", By: "clerk", Header: msg.Header, Data: []byte("call the bank")}, p)
 		require.Equal(t, []string{"a", "b"}, m.Headers()["Trace"])
-		m, err = cons.Next(jetstream.FetchMaxWait(time.Minute)) // nobody acknowledged it for 30s
+		m, err = cons.Next(jetstream.FetchMaxWait(time.Minute)) // redelivered after 30 s without an ack
 		require.NoError(t, err)
 		require.NoError(t, m.Ack())
 	})
 }
 
-// A plain subscriber sees a message when it is planned, and not when it is due: the
-// server stores it then, and does not publish it, unless the stream republishes.
+// A core subscriber receives the schedule, and not the due message: the server stores it
+// and does not publish it, unless the stream has RePublish.
 func TestCoreSubscriber(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		js := s.JetStream("clerk")
-		cfg, err := schedule.Stream("shop", schedule.Config{})
+		cfg, err := schedule.StreamConfig("shop", schedule.Config{})
 		require.NoError(t, err)
 		cfg.RePublish = &jetstream.RePublish{Source: "schedule.shop.*.due", Destination: "live.{{wildcard(1)}}"}
 		_, err = js.CreateStream(t.Context(), cfg)
 		require.NoError(t, err)
-		sub, err := s.Connect("onlooker").SubscribeSync(">")
+		sub, err := s.Connect("subscriber").SubscribeSync(">")
 		require.NoError(t, err)
-		require.NoError(t, s.Connect("onlooker").Flush())
+		require.NoError(t, s.Connect("subscriber").Flush())
 		time.Sleep(time.Second)
 		c := calendar(t, s, "clerk", schedule.Config{Bind: true})
 		require.NoError(t, c.At(t.Context(), "tea", midnight.Add(10*time.Second), body("tea")))
@@ -111,7 +71,7 @@ func TestCoreSubscriber(t *testing.T) {
 	})
 }
 
-// The last to plan under an id wins, whatever was planned, and one message comes.
+// The last call for an ID counts, and one message is due.
 func TestReplace(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		c, other := calendar(t, s, "clerk", schedule.Config{}), calendar(t, s, "other", schedule.Config{})
@@ -127,8 +87,8 @@ func TestReplace(t *testing.T) {
 	})
 }
 
-// All instances of a service plan its recurring messages when they start, and start
-// often. What is planned the same is left as it is: no interval begins anew.
+// All instances of a service schedule its recurring messages whenever they start. An
+// equal message changes nothing: the interval does not start again.
 func TestPlannedByAll(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		a, b := calendar(t, s, "a", schedule.Config{}), calendar(t, s, "b", schedule.Config{})
@@ -161,8 +121,8 @@ func TestCancel(t *testing.T) {
 			cancelled, err = c.Cancel(t.Context(), id)
 			require.NoError(t, err)
 			require.False(t, cancelled, "again")
-			_, err = c.Next(t.Context(), id)
-			require.ErrorIs(t, err, schedule.ErrNone)
+			_, err = c.Get(t.Context(), id)
+			require.ErrorIs(t, err, schedule.ErrNotFound)
 		}
 		time.Sleep(time.Minute)
 		require.Equal(t, []string{"2s b b", "4s b b"}, due(t, s))
@@ -177,7 +137,7 @@ func TestCancel(t *testing.T) {
 		}
 	})
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-		cfg := schedule.Config{Keep: time.Second} // which is for what is due, not for what is cancelled
+		cfg := schedule.Config{MaxAge: time.Second} // which is for what is due, not for what is cancelled
 		slow, c := calendar(t, s, "slow", cfg), calendar(t, s, "clerk", cfg)
 		s.Link("slow").Delay(1500 * time.Millisecond)
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
@@ -196,7 +156,7 @@ func TestCancel(t *testing.T) {
 // though the first call had done it, and it has come since.
 func TestRepeat(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-		c := calendar(t, s, "clerk", schedule.Config{Keep: time.Minute})
+		c := calendar(t, s, "clerk", schedule.Config{MaxAge: time.Minute})
 		at := midnight.Add(2 * time.Second)
 		for range 8 {
 			require.NoError(t, c.At(t.Context(), "a", at, body("a")))

@@ -5,12 +5,14 @@ package schedule
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -46,6 +48,13 @@ func apiCode(err error) jetstream.ErrorCode {
 	return api.ErrorCode
 }
 
+// isConflict reports whether the server refused a publish because the expected
+// last sequence was wrong. Replicated streams use a code of their own.
+func isConflict(err error) bool {
+	code := apiCode(err)
+	return code == jetstream.JSErrCodeStreamWrongLastSequence || code == jetstream.JSErrCodeStreamWrongLastSequenceConstant
+}
+
 // checkID refuses an ID that cannot be one token of a subject.
 func checkID(id string) error {
 	ok := len(id) > 0 && len(id) <= 64
@@ -54,6 +63,17 @@ func checkID(id string) error {
 	}
 	if !ok {
 		return fmt.Errorf("%w: %.80q; use 1 to 64 of A-Z a-z 0-9 _ -", ErrID, id)
+	}
+	return nil
+}
+
+// setDefault sets a Config field that is zero, and refuses a value below least.
+func setDefault[T ~int | ~int64](field string, v *T, value, least T) error {
+	if *v == 0 {
+		*v = value
+	}
+	if *v < least {
+		return fmt.Errorf("%w: %s is %v; use at least %v", ErrConfig, field, *v, least)
 	}
 	return nil
 }
@@ -102,9 +122,24 @@ func ensure[T, C any](ctx context.Context, r resource[T, C], want C, bind bool, 
 	return v, nil
 }
 
+// provision is ensure, but it changes what ensure would refuse, and nothing else.
+func provision[T, C any](ctx context.Context, r resource[T, C], want C, exact ...string) (T, error) {
+	v, err := ensure(ctx, r, want, false, exact...)
+	if !errors.Is(err, ErrMismatch) {
+		return v, err
+	}
+	needed, _ := strengthen(r.settings(v), want, exact)
+	v, err = callAPI(ctx, func(ctx context.Context) (T, error) { return r.update(ctx, needed) })
+	if err != nil {
+		return v, fmt.Errorf("%s: %w", r.name, err)
+	}
+	return v, nil
+}
+
 // strengthen returns have with each setting replaced that is weaker than want, or
 // that exact names, and an error about the first of them. Weaker means: messages are
-// lost, dropped unread, stored twice, not stored, reordered or redelivered early.
+// lost, dropped unread, stored twice, not stored, reordered or redelivered early. An
+// existing consumer keeps its start: OptStartSeq and OptStartTime are not compared.
 func strengthen[C any](have, want C, exact []string) (C, error) {
 	var first error
 	hs, ws := reflect.ValueOf(&have).Elem(), reflect.ValueOf(want)
@@ -112,7 +147,7 @@ func strengthen[C any](have, want C, exact []string) (C, error) {
 		name, h, w := hs.Type().Field(i).Name, hs.Field(i), ws.Field(i)
 		weaker := slices.Contains(exact, name)
 		switch name {
-		case "Subjects", "Retention", "SubjectTransform", "NoAck", "Sealed", "PersistMode", "DeliverPolicy", "OptStartSeq", "OptStartTime", "AckPolicy",
+		case "Subjects", "Retention", "SubjectTransform", "NoAck", "Sealed", "PersistMode", "DeliverPolicy", "AckPolicy",
 			"FilterSubject", "FilterSubjects", "ReplayPolicy", "HeadersOnly", "BackOff", "MemoryStorage", "PriorityPolicy", "PriorityGroups", "PinnedTTL":
 			weaker = true
 		case "AllowMsgTTL", "AllowMsgSchedules", "AllowAtomicPublish", "AllowDirect", "AllowRollup", "DenyDelete", "DenyPurge", "DiscardNewPerSubject":
@@ -143,4 +178,61 @@ func strengthen[C any](have, want C, exact []string) (C, error) {
 // tighter reports whether limit h is below limit w; 0 and -1 are unlimited.
 func tighter(h, w reflect.Value) bool {
 	return h.Int() > 0 && (w.Int() <= 0 || h.Int() < w.Int())
+}
+
+// lastMessage returns the last message of a subject, or nil. It reads from the leader
+// of the stream. jetstream.Stream reads from any replica, which can miss messages, if
+// the stream has AllowDirect.
+func lastMessage(ctx context.Context, js jetstream.JetStream, stream, subject string) (*jetstream.RawStreamMsg, error) {
+	body := fmt.Appendf(nil, `{"last_by_subj":%q}`, subject)
+	reply, err := js.Conn().RequestWithContext(ctx, apiSubject(js, "STREAM.MSG.GET."+stream), body)
+	if err != nil {
+		return nil, err
+	}
+	var resp struct {
+		Error   *jetstream.APIError
+		Message struct {
+			jetstream.RawStreamMsg
+			Seq  uint64
+			Hdrs []byte
+		}
+	}
+	if err := json.Unmarshal(reply.Data, &resp); err != nil {
+		return nil, err
+	}
+	if resp.Error != nil && resp.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound {
+		return nil, nil
+	}
+	if resp.Error != nil {
+		return nil, resp.Error
+	}
+	m := resp.Message.RawStreamMsg
+	m.Sequence = resp.Message.Seq
+	if len(resp.Message.Hdrs) > 0 {
+		m.Header, err = nats.DecodeHeadersMsg(resp.Message.Hdrs)
+	}
+	return &m, err
+}
+
+// apiSubject returns the subject of a JetStream API call, in the domain of js.
+func apiSubject(js jetstream.JetStream, call string) string {
+	o := js.Options()
+	if o.APIPrefix != "" {
+		return o.APIPrefix + "." + call
+	}
+	if o.Domain != "" {
+		return "$JS." + o.Domain + ".API." + call
+	}
+	return "$JS.API." + call
+}
+
+// Message is a message as a [Handler] receives it. The handler may change it.
+type Message struct {
+	ID       string // the last token of the subject
+	Subject  string
+	Header   nats.Header
+	Data     []byte
+	Delivery int       // delivery attempt: 1 for the first
+	Sequence uint64    // in the stream; 0 without a stream
+	Time     time.Time // when it was stored; zero without a stream
 }

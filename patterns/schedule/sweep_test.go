@@ -18,24 +18,27 @@ import (
 	"github.com/natspatterns/catalog/patterns/schedule"
 )
 
-var histories = flag.Uint64("histories", 3, "fault histories to go through")
+var histories = flag.Uint64("histories", 3, "number of fault histories")
 
-// planner is a process that plans and cancels; die ends it, and it starts again.
+// planner is a process that schedules and cancels; crash ends it, and it starts again.
 type planner interface {
 	at(ctx context.Context, id string, at time.Time, text string) error
 	cancel(ctx context.Context, id string) error
-	die()
+	crash()
 }
 
-type honest struct{ *schedule.Calendar }
+type conditional struct{ *schedule.Calendar }
 
-func (h honest) at(ctx context.Context, id string, at time.Time, text string) error {
+func (h conditional) at(ctx context.Context, id string, at time.Time, text string) error {
 	return h.At(ctx, id, at, body(text))
 }
-func (h honest) cancel(ctx context.Context, id string) error { _, err := h.Cancel(ctx, id); return err }
-func (h honest) die()                                        {}
+func (h conditional) cancel(ctx context.Context, id string) error {
+	_, err := h.Cancel(ctx, id)
+	return err
+}
+func (h conditional) crash() {}
 
-// op is one call of a planner, repeated while it failed, and what became of it.
+// op is one call of a planner, retried while it failed, with its result.
 type op struct {
 	id, text   string // no text: a cancel
 	at         time.Time
@@ -43,12 +46,12 @@ type op struct {
 	err        error
 }
 
-// plan goes through a planner's day.
-func plan(ctx context.Context, p planner, who string, r *rand.Rand) (ops []op) {
+// plan makes the calls of one planner.
+func plan(ctx context.Context, p planner, client string, r *rand.Rand) (ops []op) {
 	for n := range 10 {
-		o := op{id: fmt.Sprint(who, "-", r.IntN(3)), start: time.Now()}
+		o := op{id: fmt.Sprint(client, "-", r.IntN(3)), start: time.Now()}
 		if r.IntN(4) > 0 {
-			o.text, o.at = fmt.Sprint(who, "-", n), time.Now().Add(time.Duration(300+r.IntN(5000))*time.Millisecond)
+			o.text, o.at = fmt.Sprint(client, "-", n), time.Now().Add(time.Duration(300+r.IntN(5000))*time.Millisecond)
 		}
 		for range 4 {
 			try, cancel := context.WithTimeout(ctx, time.Duration(200+r.IntN(2000))*time.Millisecond)
@@ -65,16 +68,16 @@ func plan(ctx context.Context, p planner, who string, r *rand.Rand) (ops []op) {
 		o.end = time.Now()
 		ops = append(ops, o)
 		if r.IntN(5) == 0 {
-			p.die()
+			p.crash()
 		}
 		time.Sleep(time.Duration(r.IntN(1500)) * time.Millisecond)
 	}
 	return ops
 }
 
-// history has two planners plan and cancel, and a worker handle what is due, while links
-// are cut and slowed and the server restarts. It returns what is amiss in the end.
-func history(t *testing.T, seed uint64, newPlanner func(t *testing.T, s *natstest.Server, who string) planner) (amiss []string) {
+// history runs two planners, and a worker that handles due messages, with disconnects,
+// delays and server restarts. It returns the violations of the guarantees.
+func history(t *testing.T, seed uint64, newPlanner func(t *testing.T, s *natstest.Server, client string) planner) (violations []string) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		cfg := schedule.Config{}
 		c := calendar(t, s, "owner", cfg)
@@ -96,85 +99,85 @@ func history(t *testing.T, seed uint64, newPlanner func(t *testing.T, s *natstes
 			_ = m.Ack()
 		})
 		require.NoError(t, err)
-		ctx, calm := context.WithCancel(t.Context())
+		ctx, stopFaults := context.WithCancel(t.Context())
 		var all sync.WaitGroup
 		all.Go(func() {
 			time.Sleep(33 * time.Millisecond)
 			s.InjectFaults(ctx, rand.New(rand.NewPCG(seed, 0)), []string{"a", "b", "worker"}, 900*time.Millisecond, true)
 		})
 		ops := make([][]op, 2)
-		for i, who := range []string{"a", "b"} {
-			p := newPlanner(t, s, who)
+		for i, client := range []string{"a", "b"} {
+			p := newPlanner(t, s, client)
 			all.Go(func() {
 				time.Sleep(time.Duration(7*i) * time.Millisecond)
-				ops[i] = plan(t.Context(), p, who, rand.New(rand.NewPCG(seed, uint64(i)+1)))
+				ops[i] = plan(t.Context(), p, client, rand.New(rand.NewPCG(seed, uint64(i)+1)))
 			})
 		}
 		time.Sleep(14 * time.Second)
-		calm()
+		stopFaults()
 		all.Wait()
-		time.Sleep(45 * time.Second) // what died in the worker's hands comes again after 30s
+		time.Sleep(45 * time.Second) // what the worker did not ack is redelivered after 30s
 		work.Stop()
 		<-work.Closed()
-		amiss = judge(append(ops[0], ops[1]...), stored(t, s), handled)
+		violations = violationsOf(append(ops[0], ops[1]...), stored(t, s), handled)
 	})
-	return amiss
+	return violations
 }
 
-func judge(ops []op, all []*jetstream.RawStreamMsg, handled map[uint64]int) (amiss []string) {
-	come, ticks := map[string][]time.Time{}, map[int]int{}
+func violationsOf(ops []op, all []*jetstream.RawStreamMsg, handled map[uint64]int) (violations []string) {
+	due, ticks := map[string][]time.Time{}, map[int]int{}
 	for _, m := range all {
 		if !strings.HasSuffix(m.Subject, ".due") {
 			continue
 		}
 		if handled[m.Sequence] == 0 {
-			amiss = append(amiss, "never handled: "+string(m.Data))
+			violations = append(violations, "never handled: "+string(m.Data))
 		}
 		if string(m.Data) == "tick" {
 			ticks[int(m.Time.Sub(midnight)/(2*time.Second))]++
 		}
-		come[string(m.Data)] = append(come[string(m.Data)], m.Time)
+		due[string(m.Data)] = append(due[string(m.Data)], m.Time)
 	}
 	for n := range len(ticks) {
 		if ticks[n+1] != 1 {
-			amiss = append(amiss, fmt.Sprintf("%d ticks after %ds", ticks[n+1], 2*(n+1)))
+			violations = append(violations, fmt.Sprintf("%d ticks after %ds", ticks[n+1], 2*(n+1)))
 		}
 	}
 	for i, o := range ops {
 		if o.text == "" {
 			continue
 		}
-		must, must0 := o.err == nil, false // come once; not come
+		must, mustNot := o.err == nil, false // be due
 		for _, later := range ops[i+1:] {
 			if later.id != o.id {
 				continue
 			}
 			must = must && later.start.After(o.at.Add(1500*time.Millisecond)) // the server is never down for longer
-			must0 = must0 || later.err == nil && later.end.Before(o.at)
+			mustNot = mustNot || later.err == nil && later.end.Before(o.at)
 		}
-		when := come[o.text]
+		when := due[o.text]
 		switch {
 		case len(when) > 1:
-			amiss = append(amiss, "came twice: "+o.text)
+			violations = append(violations, "due twice: "+o.text)
 		case len(when) == 1 && when[0].Before(o.at):
-			amiss = append(amiss, "came early: "+o.text)
-		case len(when) == 1 && must0:
-			amiss = append(amiss, "came after all: "+o.text)
+			violations = append(violations, "due early: "+o.text)
+		case len(when) == 1 && mustNot:
+			violations = append(violations, "due after a cancel: "+o.text)
 		case len(when) == 0 && must:
-			amiss = append(amiss, "lost: "+o.text)
+			violations = append(violations, "lost: "+o.text)
 		}
 	}
-	return amiss
+	return violations
 }
 
-// Whatever is cut, slowed or restarted: what is planned comes exactly once, not before its
-// time; what is replaced or cancelled before its time does not come; each tick comes once;
-// and all that comes is handled. The seed of a history that fails is printed.
+// With faults a scheduled message is due once, and not before its time. One that is
+// replaced or cancelled before its time is not due. Each tick is due once. All due
+// messages are handled. The seed of a history that fails is printed.
 func TestSweep(t *testing.T) {
 	for seed := range *histories {
-		amiss := history(t, seed, func(t *testing.T, s *natstest.Server, who string) planner {
-			return honest{calendar(t, s, who, schedule.Config{})}
+		violations := history(t, seed, func(t *testing.T, s *natstest.Server, client string) planner {
+			return conditional{calendar(t, s, client, schedule.Config{})}
 		})
-		require.Empty(t, amiss, "seed %d", seed)
+		require.Empty(t, violations, "seed %d", seed)
 	}
 }

@@ -37,7 +37,7 @@ func Run(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, store *even
 	if err != nil {
 		return err
 	}
-	sub, err := store.Subscribe(ctx, eventstore.Feed{Durable: "delivery-on-invoiced", Types: []string{string(order.Invoiced)}})
+	sub, err := eventstore.NewSubscription(ctx, store, eventstore.SubscriptionConfig{Durable: "delivery-on-invoiced", Types: []string{string(order.Invoiced)}})
 	if err != nil {
 		return err
 	}

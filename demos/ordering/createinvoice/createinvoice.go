@@ -49,7 +49,7 @@ func Get(ctx context.Context, nc *nats.Conn, id string) (Invoice, error) {
 
 // Run writes invoices until ctx ends. The bucket has to exist.
 func Run(ctx context.Context, nc *nats.Conn, kv jetstream.KeyValue, store *eventstore.Store) error {
-	sub, err := store.Subscribe(ctx, eventstore.Feed{Durable: "invoice-on-paid", Types: []string{string(order.Paid)}})
+	sub, err := eventstore.NewSubscription(ctx, store, eventstore.SubscriptionConfig{Durable: "invoice-on-paid", Types: []string{string(order.Paid)}})
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ const From = "shop@example.com"
 // process dies between the mail and its note that it was sent, it is sent again,
 // with the same Message-ID, by which mail programs know it for the same.
 func Run(ctx context.Context, nc *nats.Conn, store *eventstore.Store, client *mail.Client) error {
-	sub, err := store.Subscribe(ctx, eventstore.Feed{
+	sub, err := eventstore.NewSubscription(ctx, store, eventstore.SubscriptionConfig{
 		Durable: "mail-on-change", Types: []string{string(order.Declined), string(order.Invoiced), string(order.Delivered)},
 	})
 	if err != nil {

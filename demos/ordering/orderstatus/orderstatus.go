@@ -50,7 +50,7 @@ func Run(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, store *even
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	sub, err := store.Subscribe(ctx, eventstore.Feed{}) // last: it is to be run
+	sub, err := eventstore.NewSubscription(ctx, store, eventstore.SubscriptionConfig{}) // last: it is to be run
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}

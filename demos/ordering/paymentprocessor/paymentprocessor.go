@@ -21,7 +21,7 @@ type Bank interface {
 // Run charges until ctx ends. What was placed while it did not run is charged when
 // it runs again: its durable subscription remembers.
 func Run(ctx context.Context, nc *nats.Conn, store *eventstore.Store, bank Bank) error {
-	sub, err := store.Subscribe(ctx, eventstore.Feed{Durable: "payment-on-placed", Types: []string{string(order.Placed)}})
+	sub, err := eventstore.NewSubscription(ctx, store, eventstore.SubscriptionConfig{Durable: "payment-on-placed", Types: []string{string(order.Placed)}})
 	if err != nil {
 		return err
 	}

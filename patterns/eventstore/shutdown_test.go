@@ -13,8 +13,8 @@ import (
 	"github.com/natspatterns/catalog/patterns/eventstore"
 )
 
-// When ctx ends, a Handler at work has Grace to finish, and then its context ends
-// and its event is left for another.
+// When ctx ends, the context of the Handler ends after Grace, and its event is
+// redelivered.
 func TestGrace(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		store := open(t, s.JetStream("test"))
@@ -26,7 +26,7 @@ func TestGrace(t *testing.T) {
 		}{{20 * time.Second, "15s context canceled"}, {8 * time.Second, "8s <nil>"}} {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()
-			sub, err := store.Subscribe(ctx, eventstore.Feed{Durable: "d", Retry: time.Millisecond})
+			sub, err := eventstore.NewSubscription(ctx, store, eventstore.SubscriptionConfig{Durable: "d", Backoff: time.Millisecond})
 			require.NoError(t, err)
 			start, got := time.Now(), ""
 			require.NoError(t, sub.Run(ctx, func(ctx context.Context, _ eventstore.Event) error {
@@ -42,7 +42,7 @@ func TestGrace(t *testing.T) {
 	})
 }
 
-// Run says why it cannot go on, and leaves nothing at the server.
+// Run returns why it ended, and a live Subscription leaves no consumer.
 func TestRunEnds(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		ctx, js := t.Context(), s.JetStream("test")
@@ -51,27 +51,27 @@ func TestRunEnds(t *testing.T) {
 		stream, err := js.Stream(ctx, "ACCOUNTS")
 		require.NoError(t, err)
 
-		live, err := store.Subscribe(ctx, eventstore.Feed{})
+		live, err := eventstore.NewSubscription(ctx, store, eventstore.SubscriptionConfig{})
 		require.NoError(t, err)
 		require.ErrorIs(t, live.Run(ctx, nil), eventstore.ErrConfig)
 		ended, end := context.WithCancel(ctx)
 		end()
 		require.NoError(t, live.Run(ended, none))
-		require.ErrorContains(t, live.Run(ctx, none), "subscribe again")
+		require.ErrorIs(t, live.Run(ctx, none), eventstore.ErrAlreadyRun)
 		info, err := stream.Info(ctx)
 		require.NoError(t, err)
 		require.Zero(t, info.State.Consumers)
 
-		durable, err := store.Subscribe(ctx, eventstore.Feed{Durable: "mailer"})
+		durable, err := eventstore.NewSubscription(ctx, store, eventstore.SubscriptionConfig{Durable: "mailer"})
 		require.NoError(t, err)
-		_, err = store.Subscribe(ctx, eventstore.Feed{Durable: "mailer", Types: []string{"paid"}})
+		_, err = eventstore.NewSubscription(ctx, store, eventstore.SubscriptionConfig{Durable: "mailer", Types: []string{"paid"}})
 		require.ErrorIs(t, err, eventstore.ErrMismatch)
 		time.AfterFunc(time.Second, func() { _ = stream.DeleteConsumer(ctx, "mailer") })
 		require.ErrorIs(t, durable.Run(ctx, none), jetstream.ErrConsumerDeleted)
 
 		_, err = js.Publish(ctx, "accounts.event.ann.1.noise", nil) // not from this package: skipped
 		require.NoError(t, err)
-		again, err := store.Subscribe(ctx, eventstore.Feed{Durable: "again"})
+		again, err := eventstore.NewSubscription(ctx, store, eventstore.SubscriptionConfig{Durable: "again"})
 		require.NoError(t, err)
 		closes, stop := context.WithTimeout(ctx, time.Minute)
 		defer stop()

@@ -32,13 +32,13 @@ func TestBadInput(t *testing.T) {
 		require.ErrorIs(t, c.Cron(ctx, id, "0 0 0 * * *", "", body("x")), schedule.ErrID)
 		_, err = c.Cancel(ctx, id)
 		require.ErrorIs(t, err, schedule.ErrID)
-		_, err = c.Next(ctx, id)
+		_, err = c.Get(ctx, id)
 		require.ErrorIs(t, err, schedule.ErrID)
 		_, err = c.Consumer(ctx, id)
 		require.ErrorIs(t, err, schedule.ErrID)
 	}
 	require.ErrorIs(t, c.At(ctx, "a", soon, nil), schedule.ErrMessage)
-	for _, name := range []string{"Nats-TTL", "nats-msg-id", "Nats-Schedule", "Schedule-When", "schedule-by", "schedule-deadline"} { // as of a message that was received
+	for _, name := range []string{"Nats-TTL", "nats-msg-id", "Nats-Schedule", "Schedule-When", "schedule-by", "schedule-deadline"} { // of a received message
 		require.ErrorIs(t, c.At(ctx, "a", soon, &nats.Msg{Header: nats.Header{name: {"x"}}}), schedule.ErrMessage, name)
 	}
 	require.ErrorIs(t, c.At(ctx, "a", soon, &nats.Msg{Data: make([]byte, js.Conn().MaxPayload())}), nats.ErrMaxPayload)
@@ -49,14 +49,14 @@ func TestBadInput(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	_, err = schedule.New(ended, js, "shop", schedule.Config{})
 	require.ErrorIs(t, err, context.Canceled)
-	require.Empty(t, stored(t, s), "nothing of all that is stored")
+	require.Empty(t, stored(t, s), "nothing is stored")
 
 	nc := s.Connect("closed")
 	c, err = schedule.New(ctx, natstest.JetStream(t, nc), "shop", schedule.Config{})
 	require.NoError(t, err)
 	nc.Close()
 	require.ErrorIs(t, c.At(ctx, "a", soon, body("x")), nats.ErrConnectionClosed)
-	_, err = c.Next(ctx, "a")
+	_, err = c.Get(ctx, "a")
 	require.ErrorIs(t, err, nats.ErrConnectionClosed)
 
 	c = calendar(t, s, "clerk", schedule.Config{})
@@ -66,33 +66,31 @@ func TestBadInput(t *testing.T) {
 	require.ErrorIs(t, err, jetstream.ErrStreamNotFound)
 }
 
-// What exists is used as it is, or not at all; only Provision changes it.
+// New refuses weaker settings and accepts stronger ones; only Provision changes them.
 func TestStreams(t *testing.T) {
 	s := natstest.Start(t)
 	ctx, js := t.Context(), s.JetStream("a")
-	for field, cfg := range map[string]schedule.Config{"Keep": {Keep: 1500 * time.Millisecond}, "Keep is -1s": {Keep: -time.Second}, "Keep is 2562047h47m16s": {Keep: math.MaxInt64 / time.Second * time.Second}, "Replicas": {Replicas: -1}} {
+	for field, cfg := range map[string]schedule.Config{"MaxAge": {MaxAge: 1500 * time.Millisecond}, "MaxAge is -1s": {MaxAge: -time.Second}, "MaxAge is 2562047h47m16s": {MaxAge: math.MaxInt64 / time.Second * time.Second}, "Replicas": {Replicas: -1}} {
 		_, err := schedule.New(ctx, js, "shop", cfg)
 		require.ErrorIs(t, err, schedule.ErrConfig)
 		require.ErrorContains(t, err, field)
 	}
 	_, err := schedule.New(ctx, js, "shop", schedule.Config{Bind: true})
 	require.ErrorIs(t, err, jetstream.ErrStreamNotFound)
-	want, err := schedule.Stream("shop", schedule.Config{Storage: jetstream.MemoryStorage, Metadata: map[string]string{"owner": "shop"}})
+	want, err := schedule.StreamConfig("shop", schedule.Config{Storage: jetstream.MemoryStorage, Metadata: map[string]string{"owner": "shop"}})
 	require.NoError(t, err)
-	want.MaxAge = time.Hour // drops what is planned for tomorrow
+	want.MaxAge = time.Hour // removes what is scheduled for tomorrow
 	_, err = js.CreateStream(ctx, want)
 	require.NoError(t, err)
-	_, err = schedule.New(ctx, js, "shop", schedule.Config{})
+	_, err = schedule.New(ctx, js, "shop", schedule.Config{Storage: jetstream.MemoryStorage})
 	require.ErrorIs(t, err, schedule.ErrMismatch)
 	require.ErrorContains(t, err, "MaxAge 1h0m0s, want 0s")
 	require.NoError(t, schedule.Provision(ctx, js, "shop", schedule.Config{Storage: jetstream.MemoryStorage}))
-	want.MaxAge, want.AllowDirect = 0, true // any replica may answer, and not know yet that a plan is cancelled
+	want.MaxAge, want.AllowDirect, want.Duplicates = 0, true, time.Hour // stronger; a Calendar reads from the leader also with AllowDirect
 	_, err = js.UpdateStream(ctx, want)
 	require.NoError(t, err)
-	_, err = schedule.New(ctx, js, "shop", schedule.Config{})
-	require.ErrorIs(t, err, schedule.ErrMismatch)
 	require.NoError(t, schedule.Provision(ctx, js, "shop", schedule.Config{Storage: jetstream.MemoryStorage}))
-	c, err := schedule.New(ctx, js, "shop", schedule.Config{Bind: true})
+	c, err := schedule.New(ctx, js, "shop", schedule.Config{Bind: true, Storage: jetstream.MemoryStorage})
 	require.NoError(t, err)
 	_, err = c.Consumer(ctx, "phone")
 	require.ErrorIs(t, err, jetstream.ErrConsumerNotFound)
@@ -100,11 +98,11 @@ func TestStreams(t *testing.T) {
 	require.NoError(t, err)
 	_, err = c.Consumer(ctx, "phone")
 	require.ErrorIs(t, err, schedule.ErrMismatch)
-	require.ErrorContains(t, err, "FilterSubject", "it would get plans, too")
+	require.ErrorContains(t, err, "FilterSubject", "it would receive schedules, too")
 	require.ErrorContains(t, schedule.Provision(ctx, js, "shop", schedule.Config{}), "schedule: provision shop: ")
 }
 
-// Many plan under one id at once: all are told that they did, and one message comes.
+// Concurrent calls for one ID all succeed, and one message is due.
 func TestAllAtOnce(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		var all sync.WaitGroup
@@ -122,14 +120,14 @@ func TestAllAtOnce(t *testing.T) {
 	})
 }
 
-// What is due is shared by the instances of a service, each tick to one of them, though
-// all of them planned it. Another service has it all again, also when it comes later.
+// Each due message is delivered to one instance of a service. Another service receives
+// all messages again, also if it starts later.
 func TestConsumer(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		var mu sync.Mutex
 		ticks, by := map[string]int{}, map[string]int{}
-		work := func(who, durable string) (stop func()) {
-			c := calendar(t, s, who, schedule.Config{})
+		work := func(client, durable string) (stop func()) {
+			c := calendar(t, s, client, schedule.Config{})
 			require.NoError(t, c.Every(t.Context(), "tick", time.Second, body("tick")))
 			cons, err := c.Consumer(t.Context(), durable)
 			require.NoError(t, err)
@@ -137,7 +135,7 @@ func TestConsumer(t *testing.T) {
 				mu.Lock()
 				defer mu.Unlock()
 				ticks[durable]++
-				by[who]++
+				by[client]++
 				_ = m.Ack()
 			})
 			require.NoError(t, err)
@@ -151,11 +149,11 @@ func TestConsumer(t *testing.T) {
 			stop()
 		}
 		require.Equal(t, map[string]int{"billing": 60, "audit": 60}, ticks)
-		require.Len(t, by, 4, "each had a share")
+		require.Len(t, by, 4, "each instance has received messages")
 	})
 }
 
-// The largest message that can be planned comes whole.
+// The largest message that can be scheduled is delivered as it is.
 func TestLargest(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		c := calendar(t, s, "clerk", schedule.Config{})

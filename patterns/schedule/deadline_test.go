@@ -15,22 +15,9 @@ import (
 	"github.com/natspatterns/catalog/patterns/schedule"
 )
 
-func until(deadline time.Time, text string) *nats.Msg {
-	m := &nats.Msg{Subject: "coupons", Data: []byte(text)}
-	schedule.SetDeadline(m, deadline)
-	return m
-}
-
-// refusals gathers what a Fresh refuses.
-type refusals []string
-
-func (r *refusals) add(subject string, _ nats.Header, err error) {
-	*r = append(*r, subject+": "+err.Error())
-}
-
 // A receiver of plain messages drops what has expired on the way, by its own clock, and
 // tells what; Skew is what it allows the sender's clock.
-func TestFreshCore(t *testing.T) {
+func TestFilterCore(t *testing.T) {
 	for name, tc := range map[string]struct {
 		skew, lag time.Duration
 		handled   bool
@@ -45,7 +32,7 @@ func TestFreshCore(t *testing.T) {
 			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 				var handled atomic.Int64
 				var refused refusals
-				f := schedule.Fresh{Skew: tc.skew, Refused: refused.add}
+				f := schedule.Filter{Skew: tc.skew, Refused: refused.add}
 				nc := s.Connect("till")
 				sub, err := nc.Subscribe("coupons", f.Core(func(*nats.Msg) { handled.Add(1) }))
 				require.NoError(t, err)
@@ -72,7 +59,7 @@ func TestFreshCore(t *testing.T) {
 
 // A consumer may have a message in hand when it expires, and it expires before it comes
 // again: it is refused then, once, with its reason, and is still in the stream.
-func TestFreshStream(t *testing.T) {
+func TestFilterStream(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		js := s.JetStream("shop")
 		_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "COUPONS", Subjects: []string{"coupons"}})
@@ -89,7 +76,7 @@ func TestFreshStream(t *testing.T) {
 		}
 		var handled []string
 		var refused refusals
-		f := schedule.Fresh{Refused: refused.add}
+		f := schedule.Filter{Refused: refused.add}
 		work, err := cons.Consume(f.Stream(func(m jetstream.Msg) {
 			handled = append(handled, string(m.Data()))
 			if len(handled) > 2 { // the first time, it dies with both in hand
@@ -177,7 +164,7 @@ func TestPlannedWithDeadline(t *testing.T) {
 		require.NoError(t, s.Start())
 		var refused refusals
 		var handled []string
-		f := schedule.Fresh{Refused: refused.add}
+		f := schedule.Filter{Refused: refused.add}
 		cons, err := c.Consumer(t.Context(), "till")
 		require.NoError(t, err)
 		work, err := cons.Consume(f.Stream(func(m jetstream.Msg) { handled = append(handled, string(m.Data())) }))

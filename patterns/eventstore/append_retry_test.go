@@ -14,12 +14,11 @@ import (
 	"github.com/natspatterns/catalog/patterns/eventstore"
 )
 
-// The append is stored and its writer does not learn of it: whenever it tries
-// again, an hour later as well, it is told that all is done.
+// The events are stored and the ack is lost: a retry succeeds, also an hour later.
 func TestLostAck(t *testing.T) {
 	for _, n := range []int{1, 3} {
 		for _, later := range []time.Duration{0, time.Hour} {
-			t.Run(fmt.Sprintf("%d events, tried again %v later", n, later), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%d events, retried %v later", n, later), func(t *testing.T) {
 				natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 					store := open(t, s.JetStream("writer"))
 					batch := numbered(t, "e", n)
@@ -32,7 +31,7 @@ func TestLostAck(t *testing.T) {
 					defer cancel()
 					_, err := store.Append(ctx, "ann", eventstore.Version{}, batch...)
 					require.ErrorIs(t, err, context.DeadlineExceeded)
-					require.ErrorContains(t, err, "try the same again")
+					require.ErrorContains(t, err, "call again with the same arguments")
 					s.Link("writer").Delay(0)
 					time.Sleep(500*time.Millisecond + later)
 					got, stored := history(t, t.Context(), store, "ann", eventstore.Version{})
@@ -46,7 +45,7 @@ func TestLostAck(t *testing.T) {
 	}
 }
 
-// Append rides out a cut and a restart by itself, within its context.
+// Append retries during a disconnect and a server restart, within its context.
 func TestRestart(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		store, err := eventstore.New(t.Context(), s.JetStream("writer"), "accounts", eventstore.Config{})
@@ -71,7 +70,7 @@ func TestRestart(t *testing.T) {
 	})
 }
 
-// Load tells of a hole instead of skipping it.
+// Load returns an error for a gap.
 func TestGap(t *testing.T) {
 	ctx, js := t.Context(), natstest.Start(t).JetStream("test")
 	store := open(t, js)
@@ -87,40 +86,40 @@ func TestGap(t *testing.T) {
 	require.ErrorContains(t, err, "ann goes from version 1 to 3")
 }
 
-// An answer that is not from the store is no success.
-func TestAnsweredByAnother(t *testing.T) {
+// A reply that is not from JetStream is an error.
+func TestForeignReply(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		store := open(t, s.JetStream("writer"))
 		other := s.Connect("other")
 		_, err := other.Subscribe("accounts.event.>", func(m *nats.Msg) { _ = m.Respond(nil) })
 		require.NoError(t, err)
 		require.NoError(t, other.Flush())
-		cfg, err := eventstore.Stream("accounts", eventstore.Config{Storage: jetstream.MemoryStorage})
+		cfg, err := eventstore.StreamConfig("accounts", eventstore.Config{Storage: jetstream.MemoryStorage})
 		require.NoError(t, err)
-		cfg.Subjects = []string{"elsewhere"} // or one of the two answers would be from the store
+		cfg.Subjects = []string{"elsewhere"} // or one of the two replies would be from the store
 		_, err = natstest.JetStream(t, other).UpdateStream(t.Context(), cfg)
 		require.NoError(t, err)
 		for _, n := range []int{1, 3} {
 			_, err = store.Append(t.Context(), "ann", eventstore.Version{}, numbered(t, "e", n)...)
-			require.ErrorContains(t, err, "answered by another than JetStream")
+			require.ErrorContains(t, err, "the reply is not from JetStream")
 		}
 	})
 }
 
-// No call waits for ever for an answer that is lost, though its context would.
+// A call whose reply was lost is retried, also without a deadline.
 func TestLostAnswer(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		call func(ctx context.Context, store *eventstore.Store) error
 		want func(t *testing.T, err error)
 	}{
-		{"a snapshot that is late", func(ctx context.Context, store *eventstore.Store) error {
+		{"a save of an old snapshot", func(ctx context.Context, store *eventstore.Store) error {
 			return store.SaveSnapshot(ctx, "ann", eventstore.Version{}, 1)
 		}, func(t *testing.T, err error) {
 			var c *eventstore.Conflict
 			require.ErrorAs(t, err, &c)
 		}},
-		{"a snapshot to be read", func(ctx context.Context, store *eventstore.Store) error {
+		{"a read of a snapshot", func(ctx context.Context, store *eventstore.Store) error {
 			var n int
 			_, err := store.Snapshot(ctx, "ann", &n)
 			return err
@@ -148,7 +147,7 @@ func TestLostAnswer(t *testing.T) {
 						tc.want(t, err)
 					case <-time.After(15 * time.Second):
 						s.JetStream("writer").Conn().Close()
-						t.Error("still waiting")
+						t.Error("the call did not end")
 					}
 				})
 			})

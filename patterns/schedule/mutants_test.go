@@ -14,7 +14,7 @@ import (
 	"github.com/natspatterns/catalog/internal/natstest"
 )
 
-// inProcess is the naive planner: a timer in the process, which goes with it.
+// inProcess is a mutant: a timer in the process, which is lost in a crash.
 type inProcess struct {
 	js     jetstream.JetStream
 	mu     sync.Mutex
@@ -40,7 +40,7 @@ func (p *inProcess) cancel(_ context.Context, id string) error {
 	return nil
 }
 
-func (p *inProcess) die() {
+func (p *inProcess) crash() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, t := range p.timers {
@@ -49,8 +49,8 @@ func (p *inProcess) die() {
 	clear(p.timers)
 }
 
-// plain is the planner who takes what nats.go offers, with no condition: one subject for
-// each id, and a purge to cancel.
+// plain is a mutant: it publishes without a condition, on one subject for each ID, and
+// purges the subject to cancel.
 type plain struct{ js jetstream.JetStream }
 
 func (p plain) at(ctx context.Context, id string, at time.Time, text string) error {
@@ -67,31 +67,31 @@ func (p plain) cancel(ctx context.Context, id string) error {
 	return stream.Purge(ctx, jetstream.WithPurgeSubject("schedule.shop."+id+".plan.0"))
 }
 
-func (p plain) die() {}
+func (p plain) crash() {}
 
-// The same judge finds out the naive planners, and each for what it does wrong.
-func TestSweepFindsTwins(t *testing.T) {
+// TestSweep finds the bugs of these mutants.
+func TestMutants(t *testing.T) {
 	for name, tc := range map[string]struct {
-		planner func(t *testing.T, s *natstest.Server, who string) planner
+		planner func(t *testing.T, s *natstest.Server, client string) planner
 		wrong   []string
 	}{
-		"a timer in the process": {func(t *testing.T, s *natstest.Server, who string) planner {
-			return &inProcess{js: s.JetStream(who), timers: map[string]*time.Timer{}}
+		"a timer in the process": {func(t *testing.T, s *natstest.Server, client string) planner {
+			return &inProcess{js: s.JetStream(client), timers: map[string]*time.Timer{}}
 		}, []string{"lost"}},
-		"a schedule without a condition": {func(t *testing.T, s *natstest.Server, who string) planner { return plain{s.JetStream(who)} },
-			[]string{"came early"}},
+		"a schedule without a condition": {func(t *testing.T, s *natstest.Server, client string) planner { return plain{s.JetStream(client)} },
+			[]string{"due early"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			found, counts, all := 0, map[string]int{}, (*histories+1)/2
 			for seed := range all {
-				amiss := history(t, seed, tc.planner)
-				for _, a := range amiss {
+				violations := history(t, seed, tc.planner)
+				for _, a := range violations {
 					kind, _, _ := strings.Cut(a, ":")
 					counts[kind]++
 				}
-				found += min(1, len(amiss))
+				found += min(1, len(violations))
 			}
-			t.Logf("%d of %d histories found out: %v", found, all, counts)
+			t.Logf("violations in %d of %d histories: %v", found, all, counts)
 			for _, kind := range tc.wrong {
 				require.Positive(t, counts[kind], kind)
 			}

@@ -13,10 +13,10 @@ import (
 	"github.com/natspatterns/catalog/patterns/eventstore"
 )
 
-// The check of TestFaults sees the bugs it is there for.
-func TestFaultsTwins(t *testing.T) {
-	for name, twin := range map[string]appender{
-		"reading the version, comparing, writing": func(s client, ctx context.Context, id string, at eventstore.Version, events ...eventstore.Event) (eventstore.Version, error) {
+// TestFaults finds the bugs of these mutants.
+func TestMutants(t *testing.T) {
+	for name, mutant := range map[string]appender{
+		"read the version, compare, write": func(s client, ctx context.Context, id string, at eventstore.Version, events ...eventstore.Event) (eventstore.Version, error) {
 			_, actual, err := read(ctx, s.Store, id)
 			if err != nil || actual != at {
 				return actual, errors.Join(err, &eventstore.Conflict{Actual: actual})
@@ -31,7 +31,7 @@ func TestFaultsTwins(t *testing.T) {
 			}
 			return at, nil
 		},
-		"a retry that is a new append": func(s client, ctx context.Context, id string, at eventstore.Version, events ...eventstore.Event) (eventstore.Version, error) {
+		"a retry at the new version": func(s client, ctx context.Context, id string, at eventstore.Version, events ...eventstore.Event) (eventstore.Version, error) {
 			for {
 				try, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 				v, err := s.Append(try, id, at, events...)
@@ -39,7 +39,7 @@ func TestFaultsTwins(t *testing.T) {
 				if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
 					return v, err
 				}
-				if _, at, err = read(ctx, s.Store, id); err != nil { // "at" is where it is now
+				if _, at, err = read(ctx, s.Store, id); err != nil { // the bug: another version
 					return v, err
 				}
 			}
@@ -47,7 +47,7 @@ func TestFaultsTwins(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for seed := uint64(1); seed < 60; seed++ {
-				if err := simulate(t, seed, twin); err != nil {
+				if err := simulate(t, seed, mutant); err != nil {
 					first, _, _ := strings.Cut(err.Error(), "\n")
 					t.Logf("caught: seed %d: %s", seed, first)
 					return
@@ -58,17 +58,7 @@ func TestFaultsTwins(t *testing.T) {
 	}
 }
 
-func read(ctx context.Context, s *eventstore.Store, id string) (all []eventstore.Event, v eventstore.Version, err error) {
-	for e, err := range s.Load(ctx, id, eventstore.Version{}) {
-		if err != nil {
-			return nil, v, err
-		}
-		all, v = append(all, e), e.Version
-	}
-	return all, v, nil
-}
-
-func verify(ctx context.Context, store *eventstore.Store, done []acked, told map[string][]eventstore.Event) error {
+func verify(ctx context.Context, store *eventstore.Store, done []acked, received map[string][]eventstore.Event) error {
 	var errs []error
 	for _, entity := range []string{"account-0", "account-1"} {
 		all, _, err := read(ctx, store, entity) // which fails if the versions have a gap
@@ -87,8 +77,8 @@ func verify(ctx context.Context, store *eventstore.Store, done []acked, told map
 				}
 			}
 		}
-		if fmt.Sprint(all) != fmt.Sprint(told[entity]) {
-			errs = append(errs, fmt.Errorf("%s: %d events stored, %d told", entity, len(all), len(told[entity])))
+		if fmt.Sprint(all) != fmt.Sprint(received[entity]) {
+			errs = append(errs, fmt.Errorf("%s: %d events stored, %d received", entity, len(all), len(received[entity])))
 		}
 	}
 	return errors.Join(errs...)

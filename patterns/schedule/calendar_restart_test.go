@@ -15,7 +15,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/schedule"
 )
 
-// kill has the server forget what only an orderly stop writes down.
+// kill stops the server without the files that it writes during a shutdown.
 func kill(t *testing.T, s *natstest.Server) {
 	dir, removed := s.Server.Server().StoreDir(), 0
 	s.Stop()
@@ -29,17 +29,16 @@ func kill(t *testing.T, s *natstest.Server) {
 	require.NotZero(t, removed)
 }
 
-// What is planned outlives the server. What would have come while it was down comes when
-// it is back, of what recurs no more than one; and an interval counts anew from there,
-// while a cron keeps to its clock.
+// Schedules survive a restart. A message that was due meanwhile is due after the restart,
+// a recurring one at most once. Then an interval starts again, and a cron does not change.
 func TestRestart(t *testing.T) {
 	for name, tc := range map[string]struct {
 		stop func(t *testing.T, s *natstest.Server)
 		want []string
 	}{
-		"stopped in order, it makes up for one of what recurs": {func(_ *testing.T, s *natstest.Server) { s.Stop() },
+		"after a shutdown a recurring message is due once": {func(_ *testing.T, s *natstest.Server) { s.Stop() },
 			[]string{"10s cron", "10s every", "20s cron", "20s every", "47.25s cron", "47.25s every", "47.25s once", "50s cron", "57s every", "1m0s cron", "1m5s late", "1m7s every"}},
-		"killed, for none": {kill,
+		"after a crash a recurring message is not due": {kill,
 			[]string{"10s cron", "10s every", "20s cron", "20s every", "47.25s once", "50s cron", "57s every", "1m0s cron", "1m5s late", "1m7s every"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -65,17 +64,17 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// What recurs, and came longer ago than it is kept, tells when it comes next all the same.
+// Get returns the next time also if the last due message is older than MaxAge.
 func TestSeldom(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-		c := calendar(t, s, "clerk", schedule.Config{Keep: time.Minute})
+		c := calendar(t, s, "clerk", schedule.Config{MaxAge: time.Minute})
 		require.NoError(t, c.Cron(t.Context(), "cron", "0 0 * * * *", "", body("")))
 		require.NoError(t, c.Every(t.Context(), "every", time.Hour, body("")))
 		for hour := range 3 {
 			time.Sleep(time.Until(midnight.Add(time.Duration(hour)*time.Hour + 30*time.Minute)))
 			require.Empty(t, due(t, s))
 			for _, id := range []string{"cron", "every"} {
-				p, err := c.Next(t.Context(), id)
+				p, err := c.Get(t.Context(), id)
 				require.NoError(t, err)
 				require.Equal(t, midnight.Add(time.Duration(hour+1)*time.Hour), p.Next, id)
 			}
@@ -88,7 +87,7 @@ func TestSeldom(t *testing.T) {
 	})
 }
 
-// List and Next tell what is planned, when it comes next, and who planned it.
+// List and Get return each scheduled message with its next time and its connection.
 func TestList(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		c, boss := calendar(t, s, "clerk", schedule.Config{}), calendar(t, s, "boss", schedule.Config{})
@@ -98,7 +97,7 @@ func TestList(t *testing.T) {
 			require.NoError(t, err)
 			for _, p := range plans {
 				all = append(all, [4]string{p.ID, p.When, p.By, p.Next.Sub(midnight).String()})
-				next, err := c.Next(t.Context(), p.ID)
+				next, err := c.Get(t.Context(), p.ID)
 				require.NoError(t, err)
 				require.Equal(t, next, p)
 			}
@@ -116,7 +115,7 @@ func TestList(t *testing.T) {
 		time.Sleep(time.Minute)
 		require.Equal(t, [][4]string{{"clean", "@every 20m0s", "boss", "20m0s"}, report, raise}, list())
 		time.Sleep(50 * time.Minute)
-		require.Equal(t, [][4]string{{"clean", "@every 20m0s", "boss", "1h0m0s"}, report, raise}, list(), "of one instant, by id")
+		require.Equal(t, [][4]string{{"clean", "@every 20m0s", "boss", "1h0m0s"}, report, raise}, list(), "the same time: ordered by ID")
 		time.Sleep(10 * time.Minute)
 		report[3] = "25h0m0s"
 		require.Equal(t, [][4]string{{"clean", "@every 20m0s", "boss", "1h20m0s"}, report, raise}, list())

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-
 	"sync"
 	"testing"
 	"time"
@@ -18,7 +17,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/eventstore"
 )
 
-var histories = flag.Uint64("histories", 6, "fault histories to go through")
+var histories = flag.Uint64("histories", 6, "number of fault histories")
 
 // client is a writer's store and its own connection.
 type client struct {
@@ -26,7 +25,7 @@ type client struct {
 	js jetstream.JetStream
 }
 
-// appender is Append, or a twin of it with a bug.
+// appender is Append, or a mutant of it.
 type appender func(s client, ctx context.Context, id string, at eventstore.Version, events ...eventstore.Event) (eventstore.Version, error)
 
 // acked is an append that was confirmed to a writer.
@@ -36,9 +35,9 @@ type acked struct {
 	ids    []string
 }
 
-// Histories of three writers to two entities, while links are cut and slow and the
-// server restarts: what is acknowledged is there, once, at its version, and a
-// subscriber is told all of it in order.
+// Histories of three writers to two entities, with disconnects, delays and server
+// restarts: each acknowledged event is stored once, at its version, and a subscriber
+// receives all events in order.
 func TestFaults(t *testing.T) {
 	for seed := range *histories {
 		if err := simulate(t, seed, client.Append); err != nil {
@@ -57,28 +56,28 @@ func simulate(t *testing.T, seed uint64, do appender) (broken error) {
 		}
 		var stores []client
 		for i := range 4 {
-			js := s.JetStream(fmt.Sprint("line-", i))
+			js := s.JetStream(fmt.Sprint("client-", i))
 			store, err := eventstore.New(ctx, js, "accounts", cfg)
 			require.NoError(t, err)
 			stores = append(stores, client{store, js})
 		}
-		sub, err := stores[3].Subscribe(ctx, eventstore.Feed{Durable: "check", AckWait: time.Second})
+		sub, err := eventstore.NewSubscription(ctx, stores[3].Store, eventstore.SubscriptionConfig{Durable: "check", AckWait: time.Second})
 		require.NoError(t, err)
 		var wg sync.WaitGroup
-		heard, stop := context.WithTimeout(t.Context(), 12*time.Second)
+		subCtx, stop := context.WithTimeout(t.Context(), 12*time.Second)
 		defer stop()
-		told := map[string][]eventstore.Event{}
+		received := map[string][]eventstore.Event{}
 		var subErr error
 		wg.Go(func() {
-			subErr = sub.Run(heard, func(_ context.Context, e eventstore.Event) error {
-				if all := told[e.Entity]; len(all) == 0 || all[len(all)-1].Version != e.Version { // it may come twice
-					told[e.Entity] = append(all, e)
+			subErr = sub.Run(subCtx, func(_ context.Context, e eventstore.Event) error {
+				if all := received[e.Entity]; len(all) == 0 || all[len(all)-1].Version != e.Version { // it can be redelivered
+					received[e.Entity] = append(all, e)
 				}
 				return nil
 			})
 		})
 		wg.Go(func() {
-			names := []string{"line-0", "line-1", "line-2", "line-3"}
+			names := []string{"client-0", "client-1", "client-2", "client-3"}
 			s.InjectFaults(ctx, rand.New(rand.NewPCG(seed, 0)), names, 700*time.Millisecond, cfg.Storage == jetstream.FileStorage)
 		})
 		done := make([][]acked, 3)
@@ -91,7 +90,7 @@ func simulate(t *testing.T, seed uint64, do appender) (broken error) {
 		for _, d := range done {
 			all = append(all, d...)
 		}
-		broken = errors.Join(broken, verify(t.Context(), stores[3].Store, all, told))
+		broken = errors.Join(broken, verify(t.Context(), stores[3].Store, all, received))
 	})
 	return broken
 }
@@ -108,7 +107,7 @@ func write(ctx context.Context, w int, store client, r *rand.Rand, do appender) 
 			}
 			a.ids, events = append(a.ids, e.ID), append(events, e)
 		}
-		for ctx.Err() == nil { // until it is known how it ended
+		for ctx.Err() == nil { // until the outcome is known
 			try, cancel := context.WithTimeout(ctx, 1500*time.Millisecond)
 			a.from = at[a.entity].N + 1
 			v, err := do(store, try, a.entity, at[a.entity], events...)

@@ -35,7 +35,7 @@ func snapshots(t *testing.T, ctx context.Context, store *eventstore.Store) {
 	require.NoError(t, err)
 	require.Equal(t, v3, v)
 	require.Equal(t, 6, s.Balance)
-	got, _ := settled(t, ctx, store, "snap", v, 1)
+	got, _ := eventuallyHistory(t, ctx, store, "snap", v, 1)
 	require.Equal(t, []string{"d@4"}, got)
 
 	require.NoError(t, store.SaveSnapshot(ctx, "snap", v4, state{7}))
@@ -53,14 +53,14 @@ func erased(t *testing.T, ctx context.Context, store *eventstore.Store) {
 	require.NoError(t, err)
 	v3, err := store.Append(ctx, "gone", v2, tombstone)
 	require.NoError(t, err)
-	got, _ := settled(t, ctx, store, "gone", eventstore.Version{}, 3)
+	got, _ := eventuallyHistory(t, ctx, store, "gone", eventstore.Version{}, 3)
 	require.Equal(t, []string{"a@1", "b@2", "bye@3"}, got)
 
 	for range 2 { // the second time finds it done
 		require.NoError(t, store.Erase(ctx, "gone"))
-		got, _ = settled(t, ctx, store, "gone", eventstore.Version{}, 1)
+		got, _ = eventuallyHistory(t, ctx, store, "gone", eventstore.Version{}, 1)
 		require.Equal(t, []string{"bye@3"}, got)
-		got, _ = settled(t, ctx, store, "gone", eventstore.Version{N: 1, Seq: 1}, 1)
+		got, _ = eventuallyHistory(t, ctx, store, "gone", eventstore.Version{N: 1, Seq: 1}, 1)
 		require.Equal(t, []string{"bye@3"}, got)
 	}
 	for _, at := range []eventstore.Version{{}, v2} { // neither a retry nor a late decision brings it back
@@ -81,7 +81,7 @@ func erased(t *testing.T, ctx context.Context, store *eventstore.Store) {
 	require.NoError(t, err)
 	require.Empty(t, name)
 	require.NoError(t, store.Erase(ctx, "never-was"))
-	got, _ = settled(t, ctx, store, "never-was", eventstore.Version{}, 0)
+	got, _ = eventuallyHistory(t, ctx, store, "never-was", eventstore.Version{}, 0)
 	require.Empty(t, got)
 }
 
@@ -89,13 +89,13 @@ func begunAgain(t *testing.T, ctx context.Context, store *eventstore.Store) {
 	v, err := store.Append(ctx, "phoenix", eventstore.Version{}, numbered(t, "e", 600)...)
 	require.NoError(t, err)
 	require.NoError(t, store.Erase(ctx, "phoenix"))
-	_, last := settled(t, ctx, store, "phoenix", eventstore.Version{}, 1)
+	_, last := eventuallyHistory(t, ctx, store, "phoenix", eventstore.Version{}, 1)
 	for range 2 {
 		last, err = store.Append(ctx, "phoenix", last, numbered(t, "f", 700)...)
 		require.NoError(t, err)
 	}
 	for _, after := range []eventstore.Version{{}, v} {
-		got, end := settled(t, ctx, store, "phoenix", after, 1401)
+		got, end := eventuallyHistory(t, ctx, store, "phoenix", after, 1401)
 		require.Len(t, got, 1401)
 		require.Equal(t, last, end)
 	}
@@ -119,22 +119,22 @@ func rivals(t *testing.T, ctx context.Context, store *eventstore.Store) {
 	require.EqualValues(t, 1, won.Load())
 }
 
-func told(t *testing.T, ctx context.Context, store *eventstore.Store) {
+func received(t *testing.T, ctx context.Context, store *eventstore.Store) {
 	v2, err := store.Append(ctx, "feed", eventstore.Version{}, events(t, "a", "b")...)
 	require.NoError(t, err)
 	for _, tc := range []struct {
 		name string
-		feed eventstore.Feed
+		cfg  eventstore.SubscriptionConfig
 		want []string
 	}{
-		{"live, all", eventstore.Feed{Entity: "feed"}, []string{"a@1", "b@2", "c@3", "d@4"}},
-		{"live, after one", eventstore.Feed{Entity: "feed", After: v2.Seq - 1}, []string{"b@2", "c@3", "d@4"}},
-		{"live, new", eventstore.Feed{Entity: "feed", New: true}, []string{"c@3", "d@4"}},
-		{"durable, all", eventstore.Feed{Entity: "feed", Durable: "all"}, []string{"a@1", "b@2", "c@3", "d@4"}},
-		{"durable, of two types", eventstore.Feed{Entity: "feed", Durable: "two", Types: []string{"opened", "deposited"}}, []string{"a@1", "b@2", "c@3", "d@4"}},
-		{"durable, new", eventstore.Feed{Entity: "feed", Durable: "new", New: true}, []string{"c@3", "d@4"}},
+		{"live, all", eventstore.SubscriptionConfig{Entity: "feed"}, []string{"a@1", "b@2", "c@3", "d@4"}},
+		{"live, after one", eventstore.SubscriptionConfig{Entity: "feed", After: v2.Seq - 1}, []string{"b@2", "c@3", "d@4"}},
+		{"live, new", eventstore.SubscriptionConfig{Entity: "feed", New: true}, []string{"c@3", "d@4"}},
+		{"durable, all", eventstore.SubscriptionConfig{Entity: "feed", Durable: "all"}, []string{"a@1", "b@2", "c@3", "d@4"}},
+		{"durable, of two types", eventstore.SubscriptionConfig{Entity: "feed", Durable: "two", Types: []string{"opened", "deposited"}}, []string{"a@1", "b@2", "c@3", "d@4"}},
+		{"durable, new", eventstore.SubscriptionConfig{Entity: "feed", Durable: "new", New: true}, []string{"c@3", "d@4"}},
 	} {
-		sub, err := store.Subscribe(ctx, tc.feed)
+		sub, err := eventstore.NewSubscription(ctx, store, tc.cfg)
 		require.NoError(t, err, tc.name)
 		defer func() { // appended after all have subscribed
 			var got []string
