@@ -5,15 +5,10 @@ package eventstore
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"reflect"
-	"runtime/debug"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -83,64 +78,6 @@ func checkConsumer(ctx context.Context, cons jetstream.Consumer, cause error) er
 	return nil
 }
 
-// maxBatch is the server's limit of messages in an atomic batch.
-const maxBatch = 1000
-
-// publishBatch stores msgs in one stream, all or none, and returns the sequence of
-// the last one. One message is published without a batch. The stream needs
-// AllowAtomicPublish, and the server 2.12.
-func publishBatch(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg) (uint64, error) {
-	batch, last := rand.Text(), len(msgs)-1
-	for i, m := range msgs {
-		if last > 0 {
-			m.Header.Set("Nats-Batch-Id", batch)
-			m.Header.Set("Nats-Batch-Sequence", strconv.Itoa(i+1))
-		}
-		if most := nc.MaxPayload(); most > 0 && int64(m.Size()) > most {
-			return 0, fmt.Errorf("%s: %d bytes, max_payload is %d: %w", m.Subject, m.Size(), most, nats.ErrMaxPayload)
-		}
-	}
-	if last > 0 {
-		msgs[last].Header.Set("Nats-Batch-Commit", "1")
-		if _, err := requestAck(ctx, nc, msgs[0]); err != nil { // the server can refuse before it receives the rest
-			return 0, err
-		}
-		for _, m := range msgs[1:last] {
-			if err := nc.PublishMsg(m); err != nil {
-				return 0, fmt.Errorf("%s: %w", m.Subject, err)
-			}
-		}
-	}
-	seq, err := requestAck(ctx, nc, msgs[last])
-	if err == nil && seq == 0 {
-		err = fmt.Errorf("%s: the reply is not from JetStream; no service may subscribe to this subject", msgs[last].Subject)
-	}
-	return seq, err
-}
-
-// requestAck publishes m and returns the sequence of its ack; 0 for a message of a
-// batch before its last one.
-func requestAck(ctx context.Context, nc *nats.Conn, m *nats.Msg) (uint64, error) {
-	var ack struct {
-		Seq   uint64              `json:"seq"`
-		Error *jetstream.APIError `json:"error"`
-	}
-	reply, err := nc.RequestMsgWithContext(ctx, m)
-	if err != nil {
-		return 0, err
-	}
-	if len(reply.Data) == 0 {
-		return 0, nil
-	}
-	if err := json.Unmarshal(reply.Data, &ack); err != nil {
-		return 0, err
-	}
-	if ack.Error != nil {
-		return 0, ack.Error
-	}
-	return ack.Seq, nil
-}
-
 // checkID refuses an ID that cannot be one token of a subject.
 func checkID(id string) error {
 	ok := len(id) > 0 && len(id) <= 64
@@ -153,13 +90,17 @@ func checkID(id string) error {
 	return nil
 }
 
-// setDefault sets a Config field that is zero, and refuses a value below least.
-func setDefault[T ~int | ~int64](field string, v *T, value, least T) error {
+// setDefault sets a Config field that is zero, and refuses a value below least or above
+// most.
+func setDefault[T ~int | ~int64](field string, v *T, value, least T, most ...T) error {
 	if *v == 0 {
 		*v = value
 	}
 	if *v < least {
 		return fmt.Errorf("%w: %s is %v; use at least %v", ErrConfig, field, *v, least)
+	}
+	if len(most) > 0 && *v > most[0] {
+		return fmt.Errorf("%w: %s is %v; use at most %v", ErrConfig, field, *v, most[0])
 	}
 	return nil
 }
@@ -264,119 +205,4 @@ func strengthen[C any](have, want C, exact []string) (C, error) {
 // tighter reports whether limit h is below limit w; 0 and -1 are unlimited.
 func tighter(h, w reflect.Value) bool {
 	return h.Int() > 0 && (w.Int() <= 0 || h.Int() < w.Int())
-}
-
-// lastMessage returns the last message of a subject, or nil. It reads from the leader
-// of the stream. jetstream.Stream reads from any replica, which can miss messages, if
-// the stream has AllowDirect.
-func lastMessage(ctx context.Context, js jetstream.JetStream, stream, subject string) (*jetstream.RawStreamMsg, error) {
-	body := fmt.Appendf(nil, `{"last_by_subj":%q}`, subject)
-	reply, err := js.Conn().RequestWithContext(ctx, apiSubject(js, "STREAM.MSG.GET."+stream), body)
-	if err != nil {
-		return nil, err
-	}
-	var resp struct {
-		Error   *jetstream.APIError
-		Message struct {
-			jetstream.RawStreamMsg
-			Seq  uint64
-			Hdrs []byte
-		}
-	}
-	if err := json.Unmarshal(reply.Data, &resp); err != nil {
-		return nil, err
-	}
-	if resp.Error != nil && resp.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound {
-		return nil, nil
-	}
-	if resp.Error != nil {
-		return nil, resp.Error
-	}
-	m := resp.Message.RawStreamMsg
-	m.Sequence = resp.Message.Seq
-	if len(resp.Message.Hdrs) > 0 {
-		m.Header, err = nats.DecodeHeadersMsg(resp.Message.Hdrs)
-	}
-	return &m, err
-}
-
-// apiSubject returns the subject of a JetStream API call, in the domain of js.
-func apiSubject(js jetstream.JetStream, call string) string {
-	o := js.Options()
-	if o.APIPrefix != "" {
-		return o.APIPrefix + "." + call
-	}
-	if o.Domain != "" {
-		return "$JS." + o.Domain + ".API." + call
-	}
-	return "$JS.API." + call
-}
-
-// Message is a message as a [Handler] receives it. The handler may change it.
-type Message struct {
-	ID       string // the last token of the subject
-	Subject  string
-	Header   nats.Header
-	Data     []byte
-	Delivery int       // delivery attempt: 1 for the first
-	Sequence uint64    // in the stream; 0 without a stream
-	Time     time.Time // when it was stored; zero without a stream
-}
-
-// callHandler calls handle with msg. A panic is logged with its stack and returned
-// as an error: it fails this message only.
-func callHandler[M any](ctx context.Context, log *slog.Logger, subject string, handle func(context.Context, M) error, msg M) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			log.Error("eventstore: the handler panicked", "subject", subject, "panic", p, "stack", string(debug.Stack()))
-			err = fmt.Errorf("panic: %v", p)
-		}
-	}()
-	return handle(ctx, msg)
-}
-
-// withGrace returns a context for handlers: it ends grace after ctx, or with stop.
-func withGrace(ctx context.Context, grace time.Duration) (work context.Context, stop func()) {
-	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	unhook := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
-	return work, func() { unhook(); cancel() }
-}
-
-// redeliveryDelay returns how long a message waits after a failed delivery attempt:
-// first, doubled after each further attempt, up to one minute.
-func redeliveryDelay(first time.Duration, delivery int) time.Duration {
-	delay := first
-	for ; delivery > 1 && delay < time.Minute; delivery-- {
-		delay = min(2*delay, time.Minute)
-	}
-	return delay
-}
-
-// warnIf logs that an ack, nak or term failed, unless the message was acked before.
-func warnIf(log *slog.Logger, action string, msg jetstream.Msg, err error) {
-	if err != nil && !errors.Is(err, jetstream.ErrMsgAlreadyAckd) {
-		log.Warn("eventstore: could not "+action+"; the message can be redelivered", "subject", msg.Subject(), "err", err)
-	}
-}
-
-// keepInProgress sends in-progress for the messages that inFlight returns, three times
-// per AckWait, so that the server does not redeliver them. The caller calls stop.
-func keepInProgress(ackWait time.Duration, log *slog.Logger, inFlight func() []jetstream.Msg) (stop func()) {
-	done, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		tick := time.NewTicker(ackWait / 3)
-		defer tick.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-tick.C:
-				for _, msg := range inFlight() {
-					warnIf(log, "send in-progress", msg, msg.InProgress())
-				}
-			}
-		}
-	}()
-	return func() { close(done); <-stopped }
 }

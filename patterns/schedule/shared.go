@@ -5,14 +5,12 @@ package schedule
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
 	"slices"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -67,13 +65,17 @@ func checkID(id string) error {
 	return nil
 }
 
-// setDefault sets a Config field that is zero, and refuses a value below least.
-func setDefault[T ~int | ~int64](field string, v *T, value, least T) error {
+// setDefault sets a Config field that is zero, and refuses a value below least or above
+// most.
+func setDefault[T ~int | ~int64](field string, v *T, value, least T, most ...T) error {
 	if *v == 0 {
 		*v = value
 	}
 	if *v < least {
 		return fmt.Errorf("%w: %s is %v; use at least %v", ErrConfig, field, *v, least)
+	}
+	if len(most) > 0 && *v > most[0] {
+		return fmt.Errorf("%w: %s is %v; use at most %v", ErrConfig, field, *v, most[0])
 	}
 	return nil
 }
@@ -178,61 +180,4 @@ func strengthen[C any](have, want C, exact []string) (C, error) {
 // tighter reports whether limit h is below limit w; 0 and -1 are unlimited.
 func tighter(h, w reflect.Value) bool {
 	return h.Int() > 0 && (w.Int() <= 0 || h.Int() < w.Int())
-}
-
-// lastMessage returns the last message of a subject, or nil. It reads from the leader
-// of the stream. jetstream.Stream reads from any replica, which can miss messages, if
-// the stream has AllowDirect.
-func lastMessage(ctx context.Context, js jetstream.JetStream, stream, subject string) (*jetstream.RawStreamMsg, error) {
-	body := fmt.Appendf(nil, `{"last_by_subj":%q}`, subject)
-	reply, err := js.Conn().RequestWithContext(ctx, apiSubject(js, "STREAM.MSG.GET."+stream), body)
-	if err != nil {
-		return nil, err
-	}
-	var resp struct {
-		Error   *jetstream.APIError
-		Message struct {
-			jetstream.RawStreamMsg
-			Seq  uint64
-			Hdrs []byte
-		}
-	}
-	if err := json.Unmarshal(reply.Data, &resp); err != nil {
-		return nil, err
-	}
-	if resp.Error != nil && resp.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound {
-		return nil, nil
-	}
-	if resp.Error != nil {
-		return nil, resp.Error
-	}
-	m := resp.Message.RawStreamMsg
-	m.Sequence = resp.Message.Seq
-	if len(resp.Message.Hdrs) > 0 {
-		m.Header, err = nats.DecodeHeadersMsg(resp.Message.Hdrs)
-	}
-	return &m, err
-}
-
-// apiSubject returns the subject of a JetStream API call, in the domain of js.
-func apiSubject(js jetstream.JetStream, call string) string {
-	o := js.Options()
-	if o.APIPrefix != "" {
-		return o.APIPrefix + "." + call
-	}
-	if o.Domain != "" {
-		return "$JS." + o.Domain + ".API." + call
-	}
-	return "$JS.API." + call
-}
-
-// Message is a message as a [Handler] receives it. The handler may change it.
-type Message struct {
-	ID       string // the last token of the subject
-	Subject  string
-	Header   nats.Header
-	Data     []byte
-	Delivery int       // delivery attempt: 1 for the first
-	Sequence uint64    // in the stream; 0 without a stream
-	Time     time.Time // when it was stored; zero without a stream
 }

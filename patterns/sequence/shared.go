@@ -165,7 +165,8 @@ func provision[T, C any](ctx context.Context, r resource[T, C], want C, exact ..
 
 // strengthen returns have with each setting replaced that is weaker than want, or
 // that exact names, and an error about the first of them. Weaker means: messages are
-// lost, dropped unread, stored twice, not stored, reordered or redelivered early.
+// lost, dropped unread, stored twice, not stored, reordered or redelivered early. An
+// existing consumer keeps its start: OptStartSeq and OptStartTime are not compared.
 func strengthen[C any](have, want C, exact []string) (C, error) {
 	var first error
 	hs, ws := reflect.ValueOf(&have).Elem(), reflect.ValueOf(want)
@@ -173,7 +174,7 @@ func strengthen[C any](have, want C, exact []string) (C, error) {
 		name, h, w := hs.Type().Field(i).Name, hs.Field(i), ws.Field(i)
 		weaker := slices.Contains(exact, name)
 		switch name {
-		case "Subjects", "Retention", "SubjectTransform", "NoAck", "Sealed", "PersistMode", "DeliverPolicy", "OptStartSeq", "OptStartTime", "AckPolicy",
+		case "Subjects", "Retention", "SubjectTransform", "NoAck", "Sealed", "PersistMode", "DeliverPolicy", "AckPolicy",
 			"FilterSubject", "FilterSubjects", "ReplayPolicy", "HeadersOnly", "BackOff", "MemoryStorage", "PriorityPolicy", "PriorityGroups", "PinnedTTL":
 			weaker = true
 		case "AllowMsgTTL", "AllowMsgSchedules", "AllowAtomicPublish", "AllowDirect", "AllowRollup", "DenyDelete", "DenyPurge", "DiscardNewPerSubject":

@@ -33,6 +33,9 @@ func publishBatch(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg) (uint64,
 			m.Header.Set("Nats-Batch-Id", batch)
 			m.Header.Set("Nats-Batch-Sequence", strconv.Itoa(i+1))
 		}
+		if most := nc.MaxPayload(); most > 0 && int64(m.Size()) > most {
+			return 0, fmt.Errorf("%s: %d bytes, max_payload is %d: %w", m.Subject, m.Size(), most, nats.ErrMaxPayload)
+		}
 	}
 	if last > 0 {
 		msgs[last].Header.Set("Nats-Batch-Commit", "1")
