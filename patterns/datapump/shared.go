@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -46,6 +48,13 @@ func apiCode(err error) jetstream.ErrorCode {
 	return api.ErrorCode
 }
 
+// isConflict reports whether the server refused a publish because the expected
+// last sequence was wrong. Replicated streams use a code of their own.
+func isConflict(err error) bool {
+	code := apiCode(err)
+	return code == jetstream.JSErrCodeStreamWrongLastSequence || code == jetstream.JSErrCodeStreamWrongLastSequenceConstant
+}
+
 // checkID refuses an ID that cannot be one token of a subject.
 func checkID(id string) error {
 	ok := len(id) > 0 && len(id) <= 64
@@ -54,6 +63,17 @@ func checkID(id string) error {
 	}
 	if !ok {
 		return fmt.Errorf("%w: %.80q; use 1 to 64 of A-Z a-z 0-9 _ -", ErrID, id)
+	}
+	return nil
+}
+
+// setDefault sets a Config field that is zero, and refuses a value below least.
+func setDefault[T ~int | ~int64](field string, v *T, value, least T) error {
+	if *v == 0 {
+		*v = value
+	}
+	if *v < least {
+		return fmt.Errorf("%w: %s is %v; use at least %v", ErrConfig, field, *v, least)
 	}
 	return nil
 }
@@ -90,6 +110,20 @@ func ensure[T, C any](ctx context.Context, r resource[T, C], want C, bind bool, 
 	}
 	if _, err = strengthen(r.settings(v), want, exact); err != nil {
 		return v, fmt.Errorf("%w: %s has %w", ErrMismatch, r.name, err)
+	}
+	return v, nil
+}
+
+// provision is ensure, but it changes what ensure would refuse, and nothing else.
+func provision[T, C any](ctx context.Context, r resource[T, C], want C, exact ...string) (T, error) {
+	v, err := ensure(ctx, r, want, false, exact...)
+	if !errors.Is(err, ErrMismatch) {
+		return v, err
+	}
+	needed, _ := strengthen(r.settings(v), want, exact)
+	v, err = callAPI(ctx, func(ctx context.Context) (T, error) { return r.update(ctx, needed) })
+	if err != nil {
+		return v, fmt.Errorf("%s: %w", r.name, err)
 	}
 	return v, nil
 }
@@ -135,4 +169,44 @@ func strengthen[C any](have, want C, exact []string) (C, error) {
 // tighter reports whether limit h is below limit w; 0 and -1 are unlimited.
 func tighter(h, w reflect.Value) bool {
 	return h.Int() > 0 && (w.Int() <= 0 || h.Int() < w.Int())
+}
+
+// copyHeader returns a copy of h for a message that is published again. It leaves out
+// the server's Nats-* headers, which are orders that were carried out: the server
+// would refuse, deduplicate, schedule or expire the copy. It also leaves out names
+// that begin with own, the prefix of this package's headers. nats.go receives names
+// that it refuses to publish: each byte that it refuses becomes a "_".
+func copyHeader(h nats.Header, own string) nats.Header {
+	c := make(nats.Header, len(h)+4)
+	for name, values := range h {
+		low := strings.ToLower(name)
+		if strings.HasPrefix(low, "nats-") || own != "" && strings.HasPrefix(low, strings.ToLower(own)) {
+			continue
+		}
+		name = strings.Map(func(r rune) rune {
+			if r <= ' ' || r > '~' || strings.ContainsRune("\"()/,:;<=>?@[\\]{}", r) {
+				return '_'
+			}
+			return r
+		}, name)
+		if name != "" {
+			c[name] = append(c[name], values...)
+		}
+	}
+	return c
+}
+
+// errorText returns the text of err for a header: valid UTF-8 in one line, of at
+// most 1,000 bytes.
+func errorText(err error) string {
+	text := err.Error()
+	text = text[:min(len(text), 1000)]
+	return strings.Join(strings.Fields(strings.ToValidUTF8(text, "")), " ")
+}
+
+// withGrace returns a context for handlers: it ends grace after ctx, or with stop.
+func withGrace(ctx context.Context, grace time.Duration) (work context.Context, stop func()) {
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	unhook := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
+	return work, func() { unhook(); cancel() }
 }
