@@ -118,6 +118,16 @@ func TestPump(t *testing.T) {
 			require.Equal(t, datapump.State{Position: last, Rows: 2, Missed: 2}, p.pump.State())
 			require.Contains(t, p.log.String(), "removed")
 		},
+		"a new pump starts at the first row that is in the stream": func(t *testing.T, p *fixture) {
+			p.s.Link("pump").Down()
+			last := publish(t, p.js, "sales", `{"n":1}`, `{"n":2}`, `{"n":3}`)
+			s, err := p.js.Stream(t.Context(), "SHOPS")
+			require.NoError(t, err)
+			require.NoError(t, s.Purge(t.Context(), jetstream.WithPurgeSequence(last)))
+			p.s.Link("pump").Up()
+			time.Sleep(time.Minute)
+			require.Equal(t, datapump.State{Position: last, Rows: 1}, p.pump.State())
+		},
 		"after a disconnect the pump resumes": func(t *testing.T, p *fixture) {
 			p.s.Link("pump").Down()
 			last := publish(t, p.js, "sales", `{"n":1}`, `{"n":2}`)
@@ -151,7 +161,7 @@ func TestPump(t *testing.T) {
 		},
 		"a rejected row keeps its headers and its payload": func(t *testing.T, p *fixture) {
 			_, err := p.js.PublishMsg(t.Context(), &nats.Msg{Subject: "shops.row.sales", Data: []byte(`{"n":"one"}`),
-				Header: nats.Header{"Trace": {"t-1"}, "Pump-Reason": {"forged"}, "Nats-Msg-Id": {"w-1"}}})
+				Header: nats.Header{"Trace": {"t-1"}, "Pump-Reason": {"forged"}, "Pump-Truncated": {"forged"}, "Nats-Msg-Id": {"w-1"}}})
 			require.NoError(t, err)
 			time.Sleep(time.Second)
 			m := firstRejected(t, p.js)
