@@ -1,5 +1,5 @@
-// Command datapump plays a bakery's head office: tills send what they sell, a book
-// that only the office can open takes it in, and an accountant asks for all of it.
+// Command datapump plays a bakery's head office: tills publish their sales, a pump
+// writes them to a database that only the office opens, and an accountant queries it.
 package main
 
 import (
@@ -19,13 +19,14 @@ import (
 
 	"github.com/natspatterns/catalog/internal/demo"
 	"github.com/natspatterns/catalog/patterns/datapump"
+	"github.com/natspatterns/catalog/patterns/query"
 )
 
 var play = demo.Play{
 	Name:    "datapump",
-	About:   "a bakery's sales into a database and out of it: a bad row, a database that is away, a long result, and a naive pump",
+	About:   "a bakery's sales into a database and out of it: invalid rows, a database that fails, a large result, and a naive pump",
 	Lasts:   18 * time.Second,
-	Streams: []string{"BAKERY", "BAKERY_DIVERTED"},
+	Streams: []string{"BAKERY", "BAKERY_REJECTED"},
 	Scene:   [2]time.Duration{500 * ms, 2700 * ms},
 	Cast:    cast,
 }
@@ -43,36 +44,40 @@ func cast(e *demo.Env) error {
 	return nil
 }
 
-// sale is a row of the book.
+// sale is a row of the table sales.
 type sale struct {
 	Shop   string `json:"shop"`
 	Bread  string `json:"bread"`
 	Loaves int    `json:"loaves"`
 }
 
-var schema = datapump.Schema{
-	Tables: []datapump.Table{{Name: "sales", Columns: []datapump.Column{
-		{Name: "shop"}, {Name: "bread"}, {Name: "loaves", Type: datapump.Integer}}}},
-	Statements: []datapump.Statement{
-		{Name: "sold-in", Args: []datapump.Column{{Name: "shop"}}, SQL: "SELECT sum(loaves) AS loaves FROM sales WHERE shop = ?"},
-		{Name: "last-year", SQL: "SELECT shop, bread, loaves FROM last_year ORDER BY n"},
-	},
+type soldIn struct {
+	Shop string `json:"shop"`
 }
+
+var (
+	sales = datapump.Table{Name: "sales", Columns: []datapump.Column{
+		{Name: "shop"}, {Name: "bread"}, {Name: "loaves", Type: datapump.Integer}}}
+	statements = []query.Statement{
+		{Name: "sold-in", Args: soldIn{}, SQL: "SELECT sum(loaves) AS loaves FROM sales WHERE shop = $1"},
+		{Name: "last-year", SQL: "SELECT shop, bread, loaves FROM last_year ORDER BY n"},
+	}
+)
 
 const book = `CREATE TABLE sales (shop TEXT, bread TEXT, loaves INTEGER);
 CREATE TABLE last_year (n INTEGER, shop TEXT, bread TEXT, loaves INTEGER);
 INSERT INTO last_year WITH RECURSIVE days(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM days WHERE n < 20000)
 	SELECT n, 'north', 'rye', 1 FROM days`
 
-// counting tells how many rows were taken out of the book.
+// counting counts the rows that are read from a source.
 type counting struct {
-	datapump.Store
+	query.Source
 	rows atomic.Int64
 }
 
-func (c *counting) Query(ctx context.Context, s datapump.Statement, args []any) iter.Seq2[[]byte, error] {
+func (c *counting) Query(ctx context.Context, s query.Statement, args []any) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		for row, err := range c.Store.Query(ctx, s, args) {
+		for row, err := range c.Source.Query(ctx, s, args) {
 			c.rows.Add(1)
 			if !yield(row, err) {
 				return
@@ -81,7 +86,7 @@ func (c *counting) Query(ctx context.Context, s datapump.Statement, args []any) 
 	}
 }
 
-// office alone knows that the book is a SQLite file.
+// office is the only role that knows the database: a SQLite file.
 func office(ctx context.Context, e *demo.Env, nc *nats.Conn) (err error) {
 	dir, err := os.MkdirTemp("", "bakery-")
 	if err != nil {
@@ -96,21 +101,18 @@ func office(ctx context.Context, e *demo.Env, nc *nats.Conn) (err error) {
 	if _, err := db.ExecContext(ctx, book); err != nil {
 		return err
 	}
-	sqlite, err := datapump.SQLite(db, schema)
-	if err != nil {
-		return err
-	}
-	store, cfg := &counting{Store: sqlite}, datapump.Config{Metadata: e.Mark(), Pause: time.Second, Window: 2, Log: e.Log()}
+	source := &counting{Source: query.SQLite(db)}
 	js, err := e.JetStream(nc)
 	if err != nil {
 		return err
 	}
 	e.At(100 * ms)
-	pump, err := datapump.NewPump(ctx, js, "bakery", "book", store, cfg)
+	pump, err := datapump.NewPump(ctx, js, "bakery", "book", datapump.SQLite(db), []datapump.Table{sales},
+		datapump.Config{Metadata: e.Mark(), MaxBackoff: time.Second, Log: e.Log()})
 	if err != nil {
 		return err
 	}
-	reader, err := datapump.NewReader(ctx, nc, "bakery", store, cfg)
+	reader, err := query.NewReader(ctx, nc, "bakery", source, statements, query.Config{Prefetch: 2, Log: e.Log()})
 	if err != nil {
 		return err
 	}
@@ -124,23 +126,23 @@ func office(ctx context.Context, e *demo.Env, nc *nats.Conn) (err error) {
 		}
 	}
 	rename(4100*ms, "sales RENAME TO sales_being_moved")
-	e.Printf("office: the book is away")
+	e.Printf("office: the table sales is missing")
 	if e.At(6000 * ms) {
 		s := pump.State()
-		e.Printf("office: the pump has paused at sale %d: %v", s.Applied, s.Paused)
+		e.Printf("office: the pump has paused at position %d: %v", s.Position, s.Paused)
 	}
 	rename(6500*ms, "sales_being_moved RENAME TO sales")
-	e.Printf("office: the book is back")
+	e.Printf("office: the table sales is back")
 	if e.At(8000 * ms) {
 		s := pump.State()
-		e.Printf("office: %d sales in the book, %d at the clerk's, the last was %d", s.Rows, s.Diverted, s.Applied)
+		e.Printf("office: %d rows written, %d rejected, position %d", s.Rows, s.Rejected, s.Position)
 	}
 	if e.At(10500 * ms) {
-		before := store.rows.Load()
+		before := source.rows.Load()
 		e.At(12000 * ms)
-		e.Printf("office: a second and a half later no more has left the book than these %d rows", store.rows.Load()-2)
-		if store.rows.Load() != before {
-			err = fmt.Errorf("the book was read on while nobody took anything: %d, %d", before, store.rows.Load())
+		e.Printf("office: 1.5 s later, %d rows of the result have been read, and no more", source.rows.Load()-2)
+		if source.rows.Load() != before {
+			err = fmt.Errorf("rows were read that the client did not request: %d, %d", before, source.rows.Load())
 		}
 	}
 	return errors.Join(err, <-ended, <-ended)
@@ -157,19 +159,19 @@ func till(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 		}
 	}
 	e.At(500 * ms)
-	e.Tell("The till sends what it sells. It knows the word \"sales\" and three columns; that there\nis a database behind it, and which, it need not know.")
+	e.Tell("The till publishes its sales. It knows the name of a table and of three columns. It does\nnot know the database.")
 	sell(600*ms, sale{"north", "rye", 2})
 	sell(700*ms, sale{"south", "rye", 1})
 	sell(800*ms, sale{"north", "spelt", 3})
 
 	e.At(1500 * ms)
-	e.Tell("Now a till with a mind of its own: it writes numbers in words, and sends a column that\nnobody asked for. That must not stop the good row that follows, and must not vanish.")
+	e.Tell("Two invalid rows: one has a number in words, one has a column that the table does not\nhave. The pump stores them as rejected, with the reason. The valid row after them is\nwritten.")
 	sell(1600*ms, map[string]any{"shop": "north", "bread": "rye", "loaves": "two"})
 	sell(1700*ms, map[string]any{"shop": "north", "bread": "rye", "loaves": 1, `card" FROM customers; --`: "4111"})
 	sell(1800*ms, sale{"north", "rye", 1})
 
 	e.At(4000 * ms)
-	e.Tell("The book is taken away, to be rebound. The till does not notice: what it sells waits in\nthe stream.")
+	e.Tell("The table is renamed: every transaction fails. The rows are valid, so the pump rejects\nnone. It retries with backoff, and new sales wait in the stream.")
 	sell(4500*ms, sale{"north", "rye", 5})
 	sell(4800*ms, sale{"north", "spelt", 2})
 	return err
@@ -180,11 +182,11 @@ func clerk(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 	if err != nil || !e.At(2700*ms) {
 		return err
 	}
-	s, err := js.Stream(ctx, "BAKERY_DIVERTED")
+	s, err := js.Stream(ctx, "BAKERY_REJECTED")
 	for seq := uint64(1); err == nil && seq <= s.CachedInfo().State.LastSeq; seq++ {
 		var m *jetstream.RawStreamMsg
 		if m, err = s.GetMsg(ctx, seq); err == nil {
-			e.Printf("clerk: sale %s is on my desk: %s", m.Header.Get(datapump.SequenceHeader), m.Header.Get(datapump.ReasonHeader))
+			e.Printf("clerk: sale %s was rejected: %s", m.Header.Get(datapump.HeaderSequence), m.Header.Get(datapump.HeaderReason))
 		}
 	}
 	return err
@@ -195,7 +197,7 @@ func accountant(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 		if !e.At(at) {
 			return nil
 		}
-		for row, err := range datapump.Query[sale](ctx, nc, "bakery", "sold-in", map[string]string{"shop": "north"}) {
+		for row, err := range query.Rows[sale](ctx, nc, "bakery", "sold-in", soldIn{"north"}) {
 			if err != nil {
 				return err
 			}
@@ -206,33 +208,33 @@ func accountant(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 	if err := errors.Join(sold(1200*ms), sold(2200*ms), sold(8500*ms)); err != nil || !e.At(9500*ms) {
 		return err
 	}
-	e.Tell("The accountant wants all of last year, twenty thousand rows, and reads the first of them\nover a coffee. Nothing piles up meanwhile, not here, not on the wire, not in the office.")
+	e.Tell("The accountant queries the sales of last year, 20,000 rows, and pauses after the first\none. The reader has sent two chunks. It reads no more rows until the client requests them.")
 	e.At(10000 * ms)
 	n := 0
-	for row, err := range datapump.Query[sale](ctx, nc, "bakery", "last-year", nil) {
+	for row, err := range query.Rows[sale](ctx, nc, "bakery", "last-year", nil) {
 		if err != nil {
 			return err
 		}
 		if n += row.Loaves; n == 1 {
-			e.Printf("accountant: first row: %d loaf of %s. Coffee", row.Loaves, row.Bread)
+			e.Printf("accountant: first row: %d loaf of %s; pause", row.Loaves, row.Bread)
 			e.At(12500 * ms)
 		}
 	}
-	e.Printf("accountant: %d rows, and an end mark that says so", n)
+	e.Printf("accountant: %d rows, the result is complete", n)
 	e.At(13000 * ms)
-	for _, err := range datapump.Query[sale](ctx, nc, "bakery", "salaries", nil) {
-		e.Printf("accountant: and the salaries? %v", err)
+	for _, err := range query.Rows[sale](ctx, nc, "bakery", "salaries", nil) {
+		e.Printf("accountant: query of salaries: %v", err)
 	}
 	return nil
 }
 
-// cousin has a pump of his own: he writes, and then acknowledges.
+// cousin has a naive pump: it writes a row, and then acknowledges the message.
 func cousin(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 	js, err := e.JetStream(nc)
 	if err != nil || !e.At(14000*ms) {
 		return err
 	}
-	e.Tell("The owner's cousin has a pump too. It writes a row and then acknowledges it, and the\nlights go out between the two: it does not know, when they are on, what it has done.")
+	e.Tell("The owner's cousin has a naive pump: it writes a row, then it acknowledges the message.\nIt crashes between the two once. The server redelivers the message after AckWait.")
 	cons, err := js.CreateConsumer(ctx, "BAKERY", jetstream.ConsumerConfig{Durable: "cousin", AckPolicy: jetstream.AckExplicitPolicy, AckWait: time.Second})
 	if err != nil {
 		return err
@@ -249,9 +251,9 @@ func cousin(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 		if err != nil {
 			return nil // the play has ended
 		}
-		rows++ // in his book
+		rows++ // in his database
 		if n == 2 {
-			e.Printf("cousin: row %d is written, and it is dark", rows)
+			e.Printf("cousin: row %d is written; the pump crashed before the ack", rows)
 			continue
 		}
 		if err := msg.Ack(); err != nil {
@@ -259,6 +261,6 @@ func cousin(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 		}
 	}
 	e.At(16500 * ms)
-	e.Printf("cousin: my book has %d rows, of 8 that were sent", rows)
+	e.Printf("cousin: my table has %d rows for 8 messages", rows)
 	return nil
 }

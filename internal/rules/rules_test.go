@@ -40,7 +40,6 @@ var imports = map[string][]string{
 	"requestreply": {"github.com/synadia-io/orbit.go/natsext"},
 	"schedule":     {"github.com/robfig/cron/v3"},
 	"schema":       {"github.com/invopop/jsonschema", "github.com/santhosh-tekuri/jsonschema/v6", "github.com/santhosh-tekuri/jsonschema/v6/kind"},
-	"datapump":     {"github.com/jackc/pgx/v5", "github.com/jackc/pgx/v5/pgxpool", "github.com/jackc/pgx/v5/pgconn"},
 }
 
 func patterns(t *testing.T) []string {
@@ -77,6 +76,8 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// goFiles returns the files of a pattern. A package below it, such as
+// datapump/storetest, is for tests: it is not copied, and may import testify.
 func goFiles(t *testing.T, pattern string) []string {
 	files, err := filepath.Glob(filepath.Join(root, "patterns", pattern, "*.go"))
 	require.NoError(t, err)

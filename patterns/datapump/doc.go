@@ -1,67 +1,99 @@
-// Package datapump brings rows into a database and results out of it, so that
-// services share data without sharing a database, a driver, or SQL.
+// Package datapump writes rows from a stream to the tables of a SQL database, so
+// that services store data without a database driver, a password or SQL.
 //
 // # Intent
 //
-// Put one service in front of a database: a [Pump] that writes what arrives, and a
-// [Reader] that answers named questions. All others know table and statement names.
+// Put one service in front of a database: a [Pump] that writes the rows that
+// other services publish. They know the names of tables and columns only.
 //
 // # Forces
 //
-//   - A write and its acknowledgement are two things. A process that dies between
-//     them writes twice, or never.
-//   - Databases are fast in batches, which one bad row spoils, and go down.
-//   - A result may be larger than memory, and its reader slower than the database.
-//   - What reaches a database as text is run by it.
+//   - The write to the database and the acknowledgement of a message are two
+//     steps. A process that crashes between them writes twice, or never.
+//   - A database is fast in batches, but one invalid row fails its batch.
+//   - A database is sometimes unavailable. Its clients must not wait for it.
+//   - A text that becomes part of SQL can be an attack.
 //
 // # On NATS
 //
-// [Write] stores a row, a JSON object, on shop.row.TABLE in the stream SHOP. A Pump
-// reads on from the sequence that its store remembers, and moves that in the
-// transaction that writes the rows: there are no acks, for the store is the only
-// memory. A row that no store would take goes to shop.diverted.PUMP.SEQUENCE in the
-// stream SHOP_DIVERTED, by a publish that succeeds once. [Query] asks on
-// shop.query.STATEMENT, core NATS, where readers share a queue group; the result
-// comes in chunks, each with a subject to allow another. The stores are [SQLite],
-// [Postgres] by COPY, and [Bucket], a KV bucket by atomic batch.
+// [Write] publishes a row, a JSON object, to shop.row.TABLE in the stream SHOP.
+// A Pump reads the stream with an ephemeral consumer without acks. It starts
+// after the position, the sequence that its store keeps for the ID of the pump.
+// One transaction writes a batch of rows and moves the position. The pump
+// publishes an invalid row to shop.rejected.PUMP.SEQUENCE in the stream
+// SHOP_REJECTED, with the reason in the header Pump-Reason. That publish
+// expects last sequence 0 for its subject, so it succeeds once.
+//
+// The stores are [SQLite] and [Postgres]. For another database, implement
+// [Store] and test it with package storetest. The package is tested with
+// nats-server 2.15.
 //
 // # Guarantees
 //
-//   - Each message takes effect once, in order, while lines are cut, servers restart,
-//     pumps die or run twice, and the store fails before or after it commits
-//     (TestFaults, TestSwallowed, TestConformance). The naive ways lose or double (TestFaultsTwins).
-//   - A row that does not fit its table, or that the database refuses, is diverted
-//     once, with its reason, and stays so; the others are written (TestConformance,
-//     TestRefused, TestRefusedByPostgres, TestPump). Of rows of one batch with one key the last is written.
-//   - While a store is down, or its tables are not as expected, nothing is lost or
-//     diverted: the pump pauses, says so, and goes on (TestPump, TestDrift).
-//   - Rows that leave the stream before they are written are lost, and counted
-//     (TestPump). A stream that was replaced is not taken for the old one unless it has
-//     grown past it (TestPump).
-//   - How soon a row is written is not promised: rows wait while a store is down
+//   - Loss and duplication: each row that Write confirmed is written once, or
+//     is rejected once, during disconnects, server restarts, crashes, and
+//     failures of the store before and after a commit (TestFaults,
+//     TestDisconnect, TestConformance). A store that moves the position in
+//     another transaction loses or duplicates rows (TestFaultsMutants).
+//   - Loss: rows that are removed from the stream before they are written are
+//     lost. The pump counts them in State.Missed (TestPump).
+//   - Order: rows are written in stream order. Of rows of one batch with one key
+//     the last is stored (TestConformance, TestStores).
+//   - Delay: not promised. Rows wait in the stream while the store fails
 //     (TestPump).
-//   - A result is complete, or ends with an error (TestLost, TestResult, TestBucketCut), and its
-//     numbers have all their digits (TestConformance, TestPostgresTypes). It is held back at the
-//     store until the client takes it, and no cursor outlives its client for longer
-//     than Config.Patience (TestResult).
-//   - A SQL result is of one moment; a bucket's may hold rows written meanwhile, each
-//     key once (TestBucketMoves).
-//   - No SQL comes from the bus, and no name that the [Schema] does not have
-//     (TestConformance).
+//   - Rejection: a row that does not fit its table, or that the database
+//     refuses, is stored once in the stream of rejected rows, with its headers
+//     and payload. It stays rejected, and the rows around it are written
+//     (TestConformance, TestRefused, TestRefusedByPostgres, TestPump).
+//   - Unavailability: while the store fails, or a table is not as expected, no
+//     row is lost or rejected. The pump retries with backoff (TestPump,
+//     TestDrift).
+//   - Concurrency: of two pumps with one ID, each row is written by one
+//     (TestConformance, TestStores).
+//   - Recreation: if the position is past the end of the stream, Run returns
+//     ErrRecreated (TestPump).
+//   - Injection: no text of a message becomes SQL (TestConformance).
+//   - Shutdown: Run finishes its batch, and cancels the transaction after Grace
+//     (TestStop, TestEnds).
+//   - Settings: NewPump refuses a stream with weaker settings, and Provision
+//     strengthens it. Both accept stronger ones (TestStreams).
+//
+// # Limits
+//
+//   - The stream keeps all rows, because the position is in the store. Purge it
+//     up to the lowest position of its pumps: nats stream purge SHOP --seq=N.
+//   - MaxBytes limits each stream; 0 is unlimited. When the stream of rows is
+//     full, Write fails. When the stream of rejected rows is full, the pump
+//     waits.
+//   - A row with its headers must fit max_payload (1 MB by default). The copy of
+//     a rejected row that does not fit max_payload or 64 KiB of headers has
+//     neither payload nor headers, and Pump-Truncated is set (TestPump).
+//   - A recreated stream that has grown past the position is not recognized.
+//   - Write stores an ID once in 2 minutes, also if the tables differ.
+//   - The start of a pump costs a request that grows with the number of its
+//     rejected rows.
+//   - Names of streams, pumps and IDs are 1 to 64 of A-Z a-z 0-9 _ -. Names of
+//     tables and columns are letters, digits and _ (TestBadInput).
 //
 // # When not to use it
 //
-// When a service owns its data, let it open its database. When the history matters,
-// use eventstore, and a pump to fill read models. When a write must be refused in the
-// caller's face, requestreply: here it is diverted later.
+//   - One service owns the data: it opens its database itself.
+//   - The history matters: use eventstore, and a pump for its read models.
+//   - The caller must learn that a row is refused: use requestreply.
 //
 // # Related patterns
 //
-// eventstore keeps what happened, a pump what is; queueing is for work with other
-// effects than rows; requestreply is for short answers.
+// query reads what a pump has written. eventstore stores each change of an
+// entity. idempotent keeps a record of handled messages for other effects than
+// rows. outbox publishes what a database stores.
 //
 // # Also known as
 //
-// Channel Adapter, Polling Consumer, the cure for Shared Database (EIP); sink
-// connector, universal database driver, data access service.
+// Channel Adapter, Polling Consumer, Invalid Message Channel, an alternative to
+// Shared Database (EIP); sink connector, universal database driver, data access
+// service.
+//
+// # Kind
+//
+// Borders
 package datapump

@@ -24,37 +24,28 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
 
-	// The service: only it knows that there is a SQLite, and what SQL is.
+	// The service: only it knows the database.
 	db, err := sql.Open("sqlite", "file:example?mode=memory&cache=shared")
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer func() { _ = db.Close() }() // in memory: nothing to lose
-	ctx, stop := context.WithCancel(context.Background())
+	defer func() { _ = db.Close() }() // in memory: there is nothing to lose
 	if _, err := db.ExecContext(ctx, "CREATE TABLE books (isbn TEXT PRIMARY KEY, title TEXT, copies INTEGER)"); err != nil {
 		log.Fatal(err)
 	}
-	store, err := datapump.SQLite(db, datapump.Schema{
-		Tables: []datapump.Table{{Name: "books", Key: []string{"isbn"}, Columns: []datapump.Column{
-			{Name: "isbn"}, {Name: "title"}, {Name: "copies", Type: datapump.Integer}}}},
-		Statements: []datapump.Statement{{Name: "books", SQL: "SELECT isbn, title, copies FROM books ORDER BY isbn"}},
-	})
-	if err != nil {
-		log.Fatal(err)
-	}
-	pump, err := datapump.NewPump(ctx, js, "library", "sqlite", store, datapump.Config{})
-	if err != nil {
-		log.Fatal(err)
-	}
-	reader, err := datapump.NewReader(ctx, nc, "library", store, datapump.Config{})
+	books := datapump.Table{Name: "books", Key: []string{"isbn"}, Columns: []datapump.Column{
+		{Name: "isbn"}, {Name: "title"}, {Name: "copies", Type: datapump.Integer}}}
+	pump, err := datapump.NewPump(ctx, js, "library", "sqlite", datapump.SQLite(db), []datapump.Table{books}, datapump.Config{})
 	if err != nil {
 		log.Fatal(err)
 	}
 	done := make(chan error, 1)
 	go func() { done <- pump.Run(ctx) }()
 
-	// A client: it knows names.
+	// A client: it knows the names of the table and of its columns.
 	type Book struct {
 		ISBN   string `json:"isbn"`
 		Title  string `json:"title"`
@@ -65,18 +56,17 @@ func Example() {
 			log.Fatal(err)
 		}
 	}
-	for pump.State().Applied < 3 { // whoever writes need not wait
-	}
-	for book, err := range datapump.Query[Book](ctx, nc, "library", "books", nil) {
-		if err != nil {
-			log.Fatal(err)
-		}
-		fmt.Printf("%d of %s\n", book.Copies, book.Title)
+
+	for pump.State().Position < 3 { // only this example waits for the rows
 	}
 	stop()
-	fmt.Println("stopped:", <-done, reader.Run(ctx))
+	fmt.Println("stopped:", <-done)
+	var copies int
+	if err := db.QueryRow("SELECT copies FROM books WHERE isbn = '0-1'").Scan(&copies); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("copies of Emma:", copies)
 	// Output:
-	// 3 of Emma
-	// 2 of Ulysses
-	// stopped: <nil> <nil>
+	// stopped: <nil>
+	// copies of Emma: 3
 }

@@ -2,27 +2,116 @@ package datapump_test
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
+	_ "modernc.org/sqlite"
 
 	"github.com/natspatterns/catalog/internal/natstest"
+	"github.com/natspatterns/catalog/internal/postgres"
 	"github.com/natspatterns/catalog/patterns/datapump"
+	"github.com/natspatterns/catalog/patterns/datapump/storetest"
 )
 
-// runner is a Pump or a Reader.
-type runner interface{ Run(context.Context) error }
+func TestMain(m *testing.M) { postgres.Main(m) }
 
-// runs runs it and returns a function that stops it and waits.
-func runs(t *testing.T, r runner) (stop func()) {
+type sale struct {
+	N    int    `json:"n"`
+	Till string `json:"till"`
+}
+
+func newSQLite(tb testing.TB) (datapump.Store, *sql.DB) {
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(tb.TempDir(), "db")+"?_pragma=journal_mode(wal)&_pragma=busy_timeout(1000)&_txlock=immediate")
+	require.NoError(tb, err)
+	return datapump.SQLite(db), withTables(tb, db)
+}
+
+// newPostgres returns a store in a schema of its own.
+func newPostgres(tb testing.TB) (datapump.Store, *sql.DB) {
+	db, err := sql.Open("pgx", postgres.Address(tb))
+	require.NoError(tb, err)
+	return datapump.Postgres(db), withTables(tb, db)
+}
+
+func withTables(tb testing.TB, db *sql.DB) *sql.DB {
+	tb.Cleanup(func() { require.NoError(tb, db.Close()) })
+	_, err := db.ExecContext(tb.Context(), storetest.SQL)
+	require.NoError(tb, err)
+	return db
+}
+
+// stores are the stores that each test of a Store uses.
+var stores = map[string]func(t *testing.T) (datapump.Store, storetest.Read){
+	"SQLite": func(t *testing.T) (datapump.Store, storetest.Read) {
+		s, db := newSQLite(t)
+		return s, reader(db)
+	},
+	"PostgreSQL": func(t *testing.T) (datapump.Store, storetest.Read) {
+		s, db := newPostgres(t)
+		return s, reader(db)
+	},
+	"a map": func(*testing.T) (datapump.Store, storetest.Read) {
+		m := newMapStore()
+		return m, m.read
+	},
+}
+
+// reader reads the tables of storetest from a database.
+func reader(db *sql.DB) storetest.Read {
+	return func(t *testing.T, table string) (all [][]any) {
+		i := slices.IndexFunc(storetest.Tables, func(t datapump.Table) bool { return t.Name == table })
+		columns := storetest.Tables[i].Columns
+		names := make([]string, len(columns))
+		for i, c := range columns {
+			names[i] = c.Name
+		}
+		rows, err := db.QueryContext(t.Context(), "SELECT "+strings.Join(names, ", ")+" FROM "+table)
+		require.NoError(t, err)
+		for rows.Next() {
+			into, values := make([]any, len(columns)), make([]any, len(columns))
+			for i, c := range columns {
+				into[i] = [...]any{new(*string), new(*int64), new(*float64), new(*bool), new(*string)}[c.Type]
+			}
+			require.NoError(t, rows.Scan(into...))
+			for i, v := range into {
+				if p := reflect.ValueOf(v).Elem(); !p.IsNil() {
+					values[i] = p.Elem().Interface()
+				}
+				if text, ok := values[i].(string); ok && columns[i].Type == datapump.Document {
+					values[i] = json.RawMessage(text)
+				}
+			}
+			all = append(all, values)
+		}
+		require.NoError(t, rows.Err())
+		return all
+	}
+}
+
+// salesIn returns the rows of the table sales, by n.
+func salesIn(t *testing.T, read storetest.Read) []sale {
+	sales := []sale{}
+	for _, values := range read(t, "sales") {
+		sales = append(sales, sale{int(values[0].(int64)), fmt.Sprint(values[1])})
+	}
+	slices.SortFunc(sales, func(a, b sale) int { return a.N - b.N })
+	return sales
+}
+
+// runs calls Run and returns a function that stops it and waits.
+func runs(t *testing.T, p *datapump.Pump) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- r.Run(ctx) }()
+	go func() { done <- p.Run(ctx) }()
 	stopped := false
 	stop = func() {
 		if !stopped {
@@ -35,25 +124,15 @@ func runs(t *testing.T, r runner) (stop func()) {
 	return stop
 }
 
-// reaches waits until a pump has applied a sequence.
+// reaches waits until a pump is at a position.
 func reaches(t *testing.T, p *datapump.Pump, seq uint64) {
 	t.Helper()
 	natstest.Eventually(t, 20*time.Second, func(context.Context) error {
-		if s := p.State(); s.Applied < seq {
+		if s := p.State(); s.Position < seq {
 			return fmt.Errorf("%+v", s)
 		}
 		return nil
 	})
-}
-
-func all[T any](ctx context.Context, nc *nats.Conn, statement string, args any) (rows []T, err error) {
-	for row, err := range datapump.Query[T](ctx, nc, "shops", statement, args) {
-		if err != nil {
-			return rows, err
-		}
-		rows = append(rows, row)
-	}
-	return rows, nil
 }
 
 func publish(t *testing.T, js jetstream.JetStream, table string, rows ...string) uint64 {
@@ -66,18 +145,18 @@ func publish(t *testing.T, js jetstream.JetStream, table string, rows ...string)
 	return last
 }
 
-// diverted returns the reasons by sequence.
-func diverted(t *testing.T, js jetstream.JetStream, pump string) map[string]string {
-	s, err := js.Stream(t.Context(), "SHOPS_DIVERTED")
+// rejected returns the reasons by sequence.
+func rejected(t *testing.T, js jetstream.JetStream, pump string) map[string]string {
+	s, err := js.Stream(t.Context(), "SHOPS_REJECTED")
 	require.NoError(t, err)
-	info, err := s.Info(t.Context(), jetstream.WithSubjectFilter("shops.diverted."+pump+".*"))
+	info, err := s.Info(t.Context(), jetstream.WithSubjectFilter("shops.rejected."+pump+".*"))
 	require.NoError(t, err)
 	reasons := map[string]string{}
 	for subject, n := range info.State.Subjects {
 		require.EqualValues(t, 1, n)
 		m, err := s.GetLastMsgForSubject(t.Context(), subject)
 		require.NoError(t, err)
-		reasons[m.Header.Get(datapump.SequenceHeader)] = m.Header.Get(datapump.ReasonHeader)
+		reasons[m.Header.Get(datapump.HeaderSequence)] = m.Header.Get(datapump.HeaderReason)
 	}
 	return reasons
 }

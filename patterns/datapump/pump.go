@@ -1,7 +1,6 @@
 package datapump
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,21 +13,21 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// ErrAhead reports that a store has applied more than there is in the stream, as
-// when either was replaced or restored: what comes next would be taken for applied.
-var ErrAhead = errors.New("datapump: the store is ahead of the stream")
+// ErrRecreated reports that the position in the store is past the last message of the
+// stream: the stream was recreated, or one of both was restored.
+var ErrRecreated = errors.New("datapump: the stream was recreated")
 
-// State tells how a Pump is doing.
+// State is the progress of a Pump. It counts from NewPump on.
 type State struct {
-	Applied  uint64 // the last sequence that has taken effect
-	Rows     uint64 // taken by the store, since the Pump was made
-	Diverted uint64 // rows, likewise
-	Missed   uint64 // removed from the stream before they could be applied, likewise
-	Paused   error  // why nothing is written; nil while it works
-	Tries    int    // that failed in a row
+	Position uint64 // sequence of the last message that was applied
+	Rows     uint64 // written to the store
+	Rejected uint64 // stored in the stream of rejected rows
+	Missed   uint64 // removed from the stream before they were applied
+	Paused   error  // why nothing is written; nil while the pump works
+	Attempts int    // that failed in a row
 }
 
-// Pump writes the rows of a stream into a store, in order, each once.
+// Pump writes the rows of a stream to a store, in order.
 type Pump struct {
 	js       jetstream.JetStream
 	name, id string
@@ -41,91 +40,78 @@ type Pump struct {
 	state State
 }
 
-// NewPump returns a pump from the stream of that name into store, once the streams
-// exist. It need not reach the store. The store remembers how far the pump called id
-// has come; while two of one id run, one waits for the other. The context bounds this call only.
-func NewPump(ctx context.Context, js jetstream.JetStream, name, id string, store Store, cfg Config) (*Pump, error) {
+// NewPump returns a pump from the stream of that name to the tables of a store. It
+// finds or creates the streams; it does not call the store. The store keeps the
+// position of the pump under its id. Of two pumps with one id, one writes at a time.
+func NewPump(ctx context.Context, js jetstream.JetStream, name, id string, store Store, tables []Table, cfg Config) (*Pump, error) {
 	cfg, err := cfg.normal()
-	if err == nil {
-		err = errors.Join(checkID(name), checkID(id))
-	}
-	if err == nil && store == nil {
-		err = fmt.Errorf("%w: store is nil", ErrConfig)
-	}
-	if err != nil {
+	if err := errors.Join(err, checkID(name), checkID(id)); err != nil {
 		return nil, err
 	}
-	most := store.Limit()
-	if most > 0 && cfg.Batch > most {
-		return nil, fmt.Errorf("%w: Batch is %d; the store takes %d", ErrConfig, cfg.Batch, most)
+	if store == nil || len(tables) == 0 {
+		return nil, fmt.Errorf("%w: store is %v, with %d tables; use a store and at least one table", ErrConfig, store, len(tables))
 	}
-	cfg.Batch = cmp.Or(cfg.Batch, most, 1000)
 	p := &Pump{js: js, name: name, id: id, store: store, cfg: cfg, tables: map[string]*Table{}}
-	tables := store.Schema().Tables
-	for i := range tables {
-		p.tables[name+".row."+tables[i].Name] = &tables[i]
+	for _, t := range tables {
+		if err := t.check(); err != nil {
+			return nil, err
+		}
+		p.tables[name+".row."+t.Name] = &t
 	}
-	return p, edge(setup(ctx, js, name, cfg), "pump "+id)
+	return p, eachStream(name, cfg, func(want jetstream.StreamConfig) error {
+		_, err := ensure(ctx, streamOf(js, want.Name), want, cfg.Bind)
+		return err
+	})
 }
 
-// State may be called at any time.
-func (p *Pump) State() State {
+// State returns the progress of the pump.
+func (p *Pump) State() State { return p.update(func(*State) {}) }
+
+func (p *Pump) update(change func(*State)) State {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	change(&p.state)
 	return p.state
 }
 
-// Run pumps until ctx ends, then finishes the transaction in hand and returns nil.
-// While the store is down it pauses and tries again, less and less often. It returns
-// an error when waiting is of no use. It may be called once.
+// Run writes rows until ctx ends, then finishes the current batch and returns nil.
+// While the store fails, Run retries with backoff. It returns an error if the
+// connection is closed, or the stream is deleted or recreated. It returns at most
+// Config.Grace after ctx ends, if the store respects its context.
 func (p *Pump) Run(ctx context.Context) error {
 	if p.ran.Swap(true) {
-		return ErrTwice
+		return ErrAlreadyRun
 	}
+	work, stop := withGrace(ctx, p.cfg.Grace)
+	defer stop()
 	for ctx.Err() == nil {
-		err := p.session(ctx)
+		err := p.session(ctx, work)
 		if ctx.Err() != nil {
-			return nil
+			break
 		}
-		if p.js.Conn().IsClosed() || errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, ErrAhead) {
-			return edge(err, "pump "+p.id)
+		if p.js.Conn().IsClosed() {
+			err = nats.ErrConnectionClosed
 		}
+		if errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, ErrRecreated) {
+			return fmt.Errorf("datapump: pump %s: %w", p.id, err)
+		}
+		attempts := p.update(func(s *State) { s.Paused, s.Attempts = err, s.Attempts+1 }).Attempts
+		wait := min(50*time.Millisecond<<min(attempts, 20), p.cfg.MaxBackoff)
+		p.cfg.Log.Warn("datapump: paused", "pump", p.id, "wait", wait, "err", err)
 		select {
 		case <-ctx.Done():
-		case <-time.After(p.pause(err)):
+		case <-time.After(wait):
 		}
 	}
 	return nil
 }
 
-func (p *Pump) pause(err error) time.Duration {
-	p.mu.Lock()
-	p.state.Paused = err
-	p.state.Tries++
-	wait := min(50*time.Millisecond<<min(p.state.Tries, 20), p.cfg.Pause)
-	p.mu.Unlock()
-	p.cfg.Log.Warn("datapump: paused", "pump", p.id, "wait", wait, "err", err)
-	return wait
-}
-
-func (p *Pump) resume(change func(*State)) {
-	p.mu.Lock()
-	was := p.state.Paused
-	p.state.Paused, p.state.Tries = nil, 0
-	change(&p.state)
-	now := p.state
-	p.mu.Unlock()
-	if was != nil {
-		p.cfg.Log.Info("datapump: goes on", "pump", p.id, "applied", now.Applied)
-	}
-}
-
-// session pumps until something goes wrong. Whatever that was, the next session
-// begins where the store says.
-func (p *Pump) session(ctx context.Context) error {
-	back := p.js.Conn().StatusChanged(nats.CONNECTED)
-	defer p.js.Conn().RemoveStatusListener(back)
-	cons, diverted, err := p.open(ctx)
+// session applies batches until an error. The next session starts at the position
+// that is in the store.
+func (p *Pump) session(ctx, work context.Context) error {
+	reconnected := p.js.Conn().StatusChanged(nats.CONNECTED)
+	defer p.js.Conn().RemoveStatusListener(reconnected)
+	cons, rejected, err := p.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -135,7 +121,7 @@ func (p *Pump) session(ctx context.Context) error {
 	consume, err := cons.Consume(func(msg jetstream.Msg) {
 		meta, err := msg.Metadata()
 		if err == nil && meta.Sequence.Consumer != next {
-			err = fmt.Errorf("rows were lost on the way, after %d", next-1)
+			err = fmt.Errorf("messages were lost after delivery %d", next-1)
 		}
 		if err != nil {
 			end(err)
@@ -143,7 +129,7 @@ func (p *Pump) session(ctx context.Context) error {
 		}
 		next++
 		select {
-		case items <- p.decode(meta.Sequence.Stream, msg, diverted):
+		case items <- p.newItem(meta.Sequence.Stream, msg, rejected[meta.Sequence.Stream]):
 		case <-session.Done():
 		}
 	}, jetstream.PullMaxMessages(p.cfg.Batch), jetstream.PullExpiry(10*time.Second), jetstream.PullHeartbeat(time.Second),
@@ -153,21 +139,21 @@ func (p *Pump) session(ctx context.Context) error {
 	}
 	defer func() {
 		end(nil)
-		closed := consume.Closed() // asked for later, it would not wait for the handler
+		closed := consume.Closed() // called after Stop, it would not wait for the handler
 		consume.Stop()
 		<-closed
 	}()
 	for session.Err() == nil {
 		select {
 		case <-session.Done():
-		case <-back: // if the last rows were swallowed, no gap would show
-			return errors.New("the connection was cut")
+		case <-reconnected: // lost messages show only when a later one arrives
+			return errors.New("the client reconnected")
 		case first := <-items:
 			batch := []*item{first}
 			for len(batch) < p.cfg.Batch && len(items) > 0 {
 				batch = append(batch, <-items)
 			}
-			if err := p.apply(context.WithoutCancel(ctx), batch); err != nil {
+			if err := p.apply(work, batch); err != nil {
 				return err
 			}
 		}
@@ -175,37 +161,41 @@ func (p *Pump) session(ctx context.Context) error {
 	return context.Cause(session)
 }
 
-// open asks the store how far it is, and returns a consumer of what comes next, and which
-// of that has been diverted already.
+// open returns a consumer of the messages after the position in the store, and which
+// of them were rejected.
 func (p *Pump) open(ctx context.Context) (jetstream.Consumer, map[uint64]bool, error) {
-	try, cancel := context.WithTimeout(ctx, p.cfg.Timeout)
+	attempt, cancel := context.WithTimeout(ctx, p.cfg.Timeout)
 	defer cancel()
-	at, err := p.store.Applied(try, p.id)
+	position, err := p.store.Position(attempt, p.id)
 	if err != nil {
 		return nil, nil, err
 	}
-	diverted, err := p.divertedAfter(ctx, at)
+	rejected, err := p.rejectedAfter(ctx, position)
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return p.js.Stream(ctx, strings.ToUpper(p.name)) })
+	s, err := callAPI(ctx, streamOf(p.js, strings.ToUpper(p.name)).find)
 	if err != nil {
 		return nil, nil, err
 	}
-	if last := s.CachedInfo().State.LastSeq; last < at {
-		return nil, nil, fmt.Errorf("%w: at %d of %d; if the stream was replaced, forget the pump's row in the store", ErrAhead, at, last)
+	if last := s.CachedInfo().State.LastSeq; last < position {
+		return nil, nil, fmt.Errorf("%w: the position %d is past the last sequence %d; delete the position of pump %s from the store to start at the first row",
+			ErrRecreated, position, last, p.id)
 	}
 	cons, err := callAPI(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
 		return s.CreateConsumer(ctx, jetstream.ConsumerConfig{
-			DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: at + 1, AckPolicy: jetstream.AckNonePolicy,
+			DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: position + 1, AckPolicy: jetstream.AckNonePolicy,
 			MemoryStorage: true, Replicas: 1, InactiveThreshold: 30 * time.Second,
 		})
 	})
-	if err == nil && cons.CachedInfo().NumPending == 0 { // otherwise the first Apply shows whether the store works
-		p.resume(func(s *State) { s.Applied = at })
+	if err != nil {
+		return nil, nil, err
 	}
-	p.mu.Lock()
-	p.state.Applied = at
-	p.mu.Unlock()
-	return cons, diverted, err
+	p.update(func(s *State) {
+		s.Position = position
+		if cons.CachedInfo().NumPending == 0 { // otherwise the first Apply shows whether the store works
+			s.Paused, s.Attempts = nil, 0
+		}
+	})
+	return cons, rejected, nil
 }

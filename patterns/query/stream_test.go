@@ -1,4 +1,4 @@
-package datapump_test
+package query_test
 
 import (
 	"context"
@@ -12,23 +12,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/natspatterns/catalog/internal/natstest"
-	"github.com/natspatterns/catalog/patterns/datapump"
+	"github.com/natspatterns/catalog/patterns/query"
 )
 
-// endless is a store with rows without end, that tells how many were taken and
-// whether anyone reads.
+// endless is a source without an end. It counts its rows and its running queries.
 type endless struct {
-	datapump.Store
 	taken, open atomic.Int64
 	slow        time.Duration
 	most        int64
 }
 
-var errBroken = errors.New("the disk is on fire, in /secret/place")
+var errSource = errors.New("disk failure in /secret/place")
 
-func (e *endless) Schema() datapump.Schema { return schema }
-
-func (e *endless) Query(ctx context.Context, st datapump.Statement, _ []any) iter.Seq2[[]byte, error] {
+func (e *endless) Query(ctx context.Context, st query.Statement, _ []any) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		e.open.Add(1)
 		defer e.open.Add(-1)
@@ -43,44 +39,44 @@ func (e *endless) Query(ctx context.Context, st datapump.Statement, _ []any) ite
 			}
 		}
 		if st.Name == "broken" {
-			yield(nil, errBroken)
+			yield(nil, errSource)
 		} else if ctx.Err() != nil {
 			yield(nil, ctx.Err())
 		}
 	}
 }
 
-// In the time of a bubble: how a result is held back, and how it ends.
-func TestResult(t *testing.T) {
-	type play struct {
+// How a result is held back, and how it ends.
+func TestStream(t *testing.T) {
+	type fixture struct {
 		*endless
 		s      *natstest.Server
 		nc     *nats.Conn
 		client *nats.Conn
 		stop   func()
 	}
-	cases := map[string]func(t *testing.T, p *play){
-		"rows that nobody takes stay in the store": func(t *testing.T, p *play) {
-			for range datapump.Query[sale](t.Context(), p.client, "shops", "sales", nil) {
+	cases := map[string]func(t *testing.T, p *fixture){
+		"rows that the client does not request stay in the source": func(t *testing.T, p *fixture) {
+			for range query.Rows[sale](t.Context(), p.client, "shops", "sales", nil) {
 				time.Sleep(5 * time.Second)
-				require.Less(t, p.taken.Load()*64, int64(6*64<<10)) // four chunks on the way, one in hand, one being filled
+				require.Less(t, p.taken.Load()*64, int64(6*64<<10)) // four chunks sent, one waiting, one being filled
 				break
 			}
 		},
-		"a client that goes on slowly gets all": func(t *testing.T, p *play) {
+		"a slow client receives all rows": func(t *testing.T, p *fixture) {
 			p.most = 5000
 			n := 0
-			for _, err := range datapump.Query[sale](t.Context(), p.client, "shops", "sales", nil) {
+			for _, err := range query.Rows[sale](t.Context(), p.client, "shops", "sales", nil) {
 				require.NoError(t, err)
 				if n++; n%1000 == 0 {
-					time.Sleep(9 * time.Second) // less than Patience, for each chunk
+					time.Sleep(9 * time.Second) // less than IdleTimeout for each chunk
 				}
 			}
 			require.Equal(t, 5000, n)
 		},
-		"a client that takes nothing is given up": func(t *testing.T, p *play) {
-			var refused *datapump.Error
-			for _, err := range datapump.Query[sale](t.Context(), p.client, "shops", "sales", nil) {
+		"a client that requests no chunk is refused after IdleTimeout": func(t *testing.T, p *fixture) {
+			var refused *query.Error
+			for _, err := range query.Rows[sale](t.Context(), p.client, "shops", "sales", nil) {
 				if err != nil {
 					require.ErrorAs(t, err, &refused)
 					break
@@ -92,8 +88,8 @@ func TestResult(t *testing.T) {
 			}
 			require.Equal(t, "408", refused.Code)
 		},
-		"a client that dies frees the cursor within a second": func(t *testing.T, p *play) {
-			for range datapump.Query[sale](t.Context(), p.client, "shops", "sales", nil) {
+		"the cursor of a disconnected client is closed within a second": func(t *testing.T, p *fixture) {
+			for range query.Rows[sale](t.Context(), p.client, "shops", "sales", nil) {
 				require.EqualValues(t, 1, p.open.Load())
 				p.s.Link("client").Down()
 				time.Sleep(1100 * time.Millisecond)
@@ -102,53 +98,53 @@ func TestResult(t *testing.T) {
 			}
 			p.s.Link("client").Up()
 		},
-		"a slow store is not taken for a dead reader": func(t *testing.T, p *play) {
+		"a slow source is not taken for a crashed reader": func(t *testing.T, p *fixture) {
 			p.slow, p.most = 40*time.Second, 1
 			rows, err := all[sale](t.Context(), p.client, "sales", nil)
 			require.NoError(t, err)
 			require.Len(t, rows, 1)
 		},
-		"a reader that is cut off is noticed": func(t *testing.T, p *play) {
+		"a disconnected reader is detected": func(t *testing.T, p *fixture) {
 			p.slow = time.Hour
 			start := time.Now()
 			time.AfterFunc(1500*time.Millisecond, p.s.Link("reader").Down)
 			_, err := all[sale](t.Context(), p.client, "sales", nil)
-			require.ErrorIs(t, err, datapump.ErrIncomplete)
+			require.ErrorIs(t, err, query.ErrIncomplete)
 			require.Equal(t, 6*time.Second, time.Since(start).Truncate(time.Second))
 			p.s.Link("reader").Up()
 			p.stop()
 		},
-		"a chunk that is lost is noticed": func(t *testing.T, p *play) {
+		"a lost chunk is detected": func(t *testing.T, p *fixture) {
 			var err error
-			for _, err = range datapump.Query[sale](t.Context(), p.client, "shops", "sales", nil) {
+			for _, err = range query.Rows[sale](t.Context(), p.client, "shops", "sales", nil) {
 				if err != nil {
 					break
 				}
-				p.s.Link("client").Cut() // with it what is on the way, and then the credits
+				p.s.Link("client").Cut() // loses chunks on the link, then requests
 			}
 			require.Error(t, err)
 		},
-		"a store that fails ends the result with an error that does not tell why": func(t *testing.T, p *play) {
+		"the error of a source is not sent to the client": func(t *testing.T, p *fixture) {
 			p.most = 3
 			rows, err := all[sale](t.Context(), p.client, "broken", nil)
-			require.EqualError(t, err, "datapump: 500: internal error")
+			require.EqualError(t, err, "query: 500: internal error")
 			require.Empty(t, rows)
 		},
-		"a reader that stops finishes what it has begun, and then breaks it off": func(t *testing.T, p *play) {
+		"a stopping reader finishes its queries, and cancels them after Grace": func(t *testing.T, p *fixture) {
 			time.AfterFunc(time.Second, p.stop)
 			p.slow = 10 * time.Millisecond
 			start := time.Now()
 			_, err := all[sale](t.Context(), p.client, "sales", nil)
-			require.EqualError(t, err, "datapump: 503: the reader is stopping")
+			require.EqualError(t, err, "query: 503: the reader is stopping")
 			require.Equal(t, 11*time.Second, time.Since(start).Truncate(time.Second))
 		},
-		"too many queries at once are refused": func(t *testing.T, p *play) {
-			for _, err := range datapump.Query[sale](t.Context(), p.client, "shops", "sales", nil) {
+		"too many queries at once are refused": func(t *testing.T, p *fixture) {
+			for _, err := range query.Rows[sale](t.Context(), p.client, "shops", "sales", nil) {
 				require.NoError(t, err)
-				for _, err := range datapump.Query[sale](t.Context(), p.client, "shops", "sales", nil) {
+				for _, err := range query.Rows[sale](t.Context(), p.client, "shops", "sales", nil) {
 					require.NoError(t, err)
 					_, err := all[sale](t.Context(), p.client, "sales", nil)
-					require.EqualError(t, err, "datapump: 429: 2 queries are being answered; try again, or start another reader")
+					require.EqualError(t, err, "query: 429: 2 queries are running; try again, or start another reader")
 					break
 				}
 				break
@@ -158,8 +154,8 @@ func TestResult(t *testing.T) {
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
 			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-				p := &play{endless: &endless{}, s: s, nc: s.Connect("reader"), client: s.Connect("client")}
-				r, err := datapump.NewReader(t.Context(), p.nc, "shops", p.endless, datapump.Config{Window: 4, Limit: 2, Patience: 10 * time.Second})
+				p := &fixture{endless: &endless{}, s: s, nc: s.Connect("reader"), client: s.Connect("client")}
+				r, err := query.NewReader(t.Context(), p.nc, "shops", p.endless, statements, query.Config{Prefetch: 4, Concurrency: 2, IdleTimeout: 10 * time.Second})
 				require.NoError(t, err)
 				ctx, cancel := context.WithCancel(t.Context())
 				done := make(chan error, 1)
