@@ -36,7 +36,11 @@ func cast(e *demo.Env) error {
 		from time.Duration
 		slow time.Duration
 		most float64
-	}{{"web-1", 100 * time.Millisecond, 0, 100}, {"web-2", 200 * time.Millisecond, 100 * time.Millisecond, 20}, {"web-3", 4 * time.Second, 200 * time.Millisecond, 100}} {
+	}{
+		{"web-1", 100 * time.Millisecond, 0, 100},
+		{"web-2", 200 * time.Millisecond, 100 * time.Millisecond, 20},
+		{"web-3", 4 * time.Second, 200 * time.Millisecond, 100},
+	} {
 		e.Go(i.name, func(ctx context.Context, nc *nats.Conn) error {
 			if !e.At(i.from) {
 				return nil
@@ -134,7 +138,8 @@ func ann(ctx context.Context, e *demo.Env, t *lease.Term) error {
 		return err
 	}
 	e.Tell("Then she sets 50 a second for web-2 alone, which is more than it can do.")
-	if err := set(2*time.Second, "web-2", controlplane.Desired{State: controlplane.Running, Rate: 50}); err != nil || !e.At(3900*time.Millisecond) {
+	err = set(2*time.Second, "web-2", controlplane.Desired{State: controlplane.Running, Rate: 50})
+	if err != nil || !e.At(3900*time.Millisecond) {
 		return err
 	}
 	e.Tell("web-3 starts late. It reads the stored desired state, and reaches it.")
@@ -148,7 +153,8 @@ func ann(ctx context.Context, e *demo.Env, t *lease.Term) error {
 	}
 	e.Line("ann").Up()
 	e.At(14400 * time.Millisecond)
-	e.Tell("Ann's process resumes and sets a desired state, as if it still led. The server compares\nthe revision of the lease in the same step, and refuses the write.")
+	e.Tell("Ann's process resumes and sets a desired state, as if it still led. The server compares\n" +
+		"the revision of the lease in the same step, and refuses the write.")
 	return set(14500*time.Millisecond, "", controlplane.Desired{State: controlplane.Stopped})
 }
 

@@ -28,7 +28,8 @@ func TestFaults(t *testing.T) {
 			controller := func(name string, base float64) func() {
 				return lead(t, s, name, func(ctx context.Context, term *lease.Term) {
 					for n := base; ctx.Err() == nil; n++ {
-						if _, err := controlplane.Set(ctx, term, "web", "", controlplane.Desired{State: controlplane.Running, Rate: n}, controlplane.Config{}); err == nil && len(rates) < cap(rates) {
+						d := controlplane.Desired{State: controlplane.Running, Rate: n}
+						if _, err := controlplane.Set(ctx, term, "web", "", d, controlplane.Config{}); err == nil && len(rates) < cap(rates) {
 							rates <- n
 						}
 						select {

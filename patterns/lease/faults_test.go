@@ -41,6 +41,12 @@ func (r *record) end() {
 	r.leads--
 }
 
+func (r *record) leading() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.leads
+}
+
 func (r *record) wrote(term *lease.Term, revision uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -95,7 +101,7 @@ func TestFaults(t *testing.T) {
 				s.Link(name).Delay(0)
 			}
 			time.Sleep(10 * time.Second)
-			require.Equal(t, 1, r.leads, "seed %d: a leader after the faults", seed)
+			require.Equal(t, 1, r.leading(), "seed %d: a leader after the faults", seed)
 			for _, end := range ends {
 				end()
 			}

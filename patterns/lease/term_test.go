@@ -2,6 +2,7 @@ package lease_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -92,9 +93,9 @@ func TestLostRenewal(t *testing.T) {
 // A write whose reply is lost does not block the renewals: the term goes on.
 func TestLostReply(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-		terms := 0
+		var terms atomic.Int32
 		end := lead(t, s, "ann", func(ctx context.Context, term *lease.Term) {
-			terms++
+			terms.Add(1)
 			time.Sleep(100 * time.Millisecond)
 			s.Link("ann").Delay(time.Hour)
 			_, err := term.Put(context.WithoutCancel(ctx), "next", nil)
@@ -103,7 +104,7 @@ func TestLostReply(t *testing.T) {
 			s.Link("ann").Cut()
 		})
 		time.Sleep(time.Minute)
-		require.Equal(t, 1, terms)
+		require.Equal(t, int32(1), terms.Load())
 		end()
 	})
 }
