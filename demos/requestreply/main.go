@@ -1,5 +1,5 @@
-// Command requestreply shows a customer asking shops for prices: answered, refused,
-// kept waiting, answered by many, and by a stream that should not have been there.
+// Command requestreply shows a customer that requests prices from shops: a reply, an
+// error reply, a timeout, replies of many shops, and a stream that captures the subject.
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 
 var play = demo.Play{
 	Name:    "requestreply",
-	About:   "a customer asks for prices: answered, refused, kept waiting, and answered by the wrong one",
+	About:   "a customer requests prices: a reply, an error reply, a timeout, many replies, a captured subject",
 	Lasts:   12 * time.Second,
 	Streams: []string{"QUOTES"},
 	Scene:   [2]time.Duration{0, 4500 * time.Millisecond},
@@ -52,7 +52,7 @@ func cast(e *demo.Env) error {
 						case <-time.After(3 * time.Second):
 						case <-ctx.Done():
 							time.Sleep(100 * time.Millisecond)
-							e.Printf("%s: nobody waits any more, so I stop looking", name)
+							e.Printf("%s: the customer no longer waits, so I stop looking", name)
 							return price{}, ctx.Err()
 						}
 					}
@@ -73,11 +73,11 @@ func cast(e *demo.Env) error {
 	shop("cleo", 210, 2*time.Second)
 
 	e.Go("customer", func(ctx context.Context, nc *nats.Conn) error {
-		ask := func(at time.Duration, subject, sku string, patience time.Duration) {
+		request := func(at time.Duration, subject, sku string, timeout time.Duration) {
 			if !e.At(at) {
 				return
 			}
-			ctx, cancel := context.WithTimeout(ctx, patience)
+			ctx, cancel := context.WithTimeout(ctx, timeout)
 			defer cancel()
 			start := time.Now()
 			p, err := requestreply.Request[quote, price](ctx, nc, subject, quote{sku})
@@ -86,38 +86,38 @@ func cast(e *demo.Env) error {
 			switch {
 			case err == nil:
 				e.Printf("%s costs %d cents at %s", sku, p.Cents, p.Shop)
-			case errors.Is(err, requestreply.ErrNobody):
-				e.Printf("nobody sells %s: known after %v", sku, took)
+			case errors.Is(err, requestreply.ErrNoResponders):
+				e.Printf("no shop is open for %s: no responders, after %v", sku, took)
 			case errors.As(err, &refused):
-				e.Printf("refused: %s", refused.Text)
+				e.Printf("error %s: %s", refused.Code, refused.Text)
 			case errors.Is(err, context.DeadlineExceeded):
-				e.Printf("no answer about the %s within %v", sku, took)
+				e.Printf("no reply about the %s within %v", sku, took)
 			default:
 				e.Printf("failed: %v", strings.TrimPrefix(err.Error(), "requestreply: "))
 			}
 		}
 		e.At(400 * time.Millisecond)
-		e.Tell("The shops are closed. A question to nobody is not a long wait: the server knows\nthat no one listens, and says so.")
-		ask(500*time.Millisecond, "shops.alma.quote", "tea", time.Second)
+		e.Tell("The shops are closed: no responder is subscribed. The server knows that, and the\nrequest fails at once.")
+		request(500*time.Millisecond, "shops.alma.quote", "tea", time.Second)
 
 		if !e.At(1400 * time.Millisecond) {
 			return nil
 		}
-		e.Tell("Now they are open.")
-		ask(1500*time.Millisecond, "shops.alma.quote", "tea", time.Second)
-		ask(2000*time.Millisecond, "shops.alma.quote", "unicorn", time.Second)
+		e.Tell("The shops open. alma has tea, but no unicorn: an error reply has a code and a text.")
+		request(1500*time.Millisecond, "shops.alma.quote", "tea", time.Second)
+		request(2000*time.Millisecond, "shops.alma.quote", "unicorn", time.Second)
 
 		if !e.At(2400 * time.Millisecond) {
 			return nil
 		}
-		e.Tell("To find a piano takes three seconds. The customer waits for one, and the shop is\ntold so. Meanwhile it serves others.")
-		ask(2500*time.Millisecond, "shops.alma.quote", "piano", time.Second)
-		ask(3800*time.Millisecond, "shops.alma.quote", "tea", time.Second)
+		e.Tell("alma needs three seconds to find a piano, and the customer waits for one second. The\nrequest carries its timeout, so the handler stops too.")
+		request(2500*time.Millisecond, "shops.alma.quote", "piano", time.Second)
+		request(3800*time.Millisecond, "shops.alma.quote", "tea", time.Second)
 
 		if !e.At(4400 * time.Millisecond) {
 			return nil
 		}
-		e.Tell("One question to all shops. Cleo takes two seconds; half a second of silence is\nlong enough to wait.")
+		e.Tell("One request to all shops. cleo needs two seconds. All ends when no reply arrives for\nhalf a second.")
 		e.At(4500 * time.Millisecond)
 		for p, err := range requestreply.All[quote, price](ctx, nc, "shops.quote", quote{"tea"}, requestreply.Many{Stall: 500 * time.Millisecond}) {
 			if err != nil {
@@ -125,11 +125,11 @@ func cast(e *demo.Env) error {
 			}
 			e.Printf("%s offers %d cents", p.Shop, p.Cents)
 		}
-		e.Printf("that is all the customer waits for")
+		e.Printf("the customer has all the replies that it waits for")
 		if !e.At(7400 * time.Millisecond) {
 			return nil
 		}
-		e.Tell("Somebody has put a stream on shops.>, to keep what is asked. From now on every\nquestion is answered twice: at once by the stream, which has stored it, and then\nby the shop, to nobody.")
+		e.Tell("A stream now captures shops.>. Each request has two replies: first the ack of the\nstream, then the reply of the shop, which is dropped.")
 		js, err := e.JetStream(nc)
 		if err != nil {
 			return err
@@ -137,7 +137,7 @@ func cast(e *demo.Env) error {
 		if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "QUOTES", Subjects: []string{"shops.>"}, Metadata: e.Mark()}); err != nil {
 			return err
 		}
-		ask(7500*time.Millisecond, "shops.cleo.quote", "piano", time.Second)
+		request(7500*time.Millisecond, "shops.cleo.quote", "piano", time.Second)
 		return nil
 	})
 	return nil

@@ -2,22 +2,21 @@ package controlplane_test
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/natspatterns/catalog/internal/natstest"
 	"github.com/natspatterns/catalog/patterns/controlplane"
+	"github.com/natspatterns/catalog/patterns/lease"
 )
 
 func TestAgent(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		one, two := join(t, s, "web-1", nil), join(t, s, "web-2", nil)
 		var gen uint64
-		end := lead(t, s, "ann", func(ctx context.Context, term *controlplane.Term) {
+		end := lead(t, s, "ann", func(ctx context.Context, term *lease.Term) {
 			time.Sleep(time.Second)
 			set(ctx, t, term, "", controlplane.Desired{State: controlplane.Running, LogLevel: "info"})
 			time.Sleep(time.Second)
@@ -26,8 +25,8 @@ func TestAgent(t *testing.T) {
 			set(ctx, t, term, "", controlplane.Desired{State: controlplane.Running, LogLevel: "debug"}) // web-2 has its own
 		})
 		time.Sleep(5 * time.Second)
-		require.Equal(t, []string{"1s running info 0", "3s running debug 0"}, one.done())
-		require.Equal(t, []string{"1s running info 0", "2s paused  5"}, two.done())
+		require.Equal(t, []string{"1s running info 0", "3s running debug 0"}, one.calls())
+		require.Equal(t, []string{"1s running info 0", "2s paused  5"}, two.calls())
 		rs := reports(t, s)
 		require.Len(t, rs, 2)
 		require.Equal(t, controlplane.Running, rs[0].State)
@@ -41,12 +40,12 @@ func TestAgent(t *testing.T) {
 	})
 }
 
-// An agent that was away finds what is desired now, not all that was meanwhile; so
-// does one that was cut off.
+// An agent that was stopped or disconnected applies the latest desired state, and skips
+// those in between.
 func TestAway(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-		cut := join(t, s, "web-1", nil)
-		end := lead(t, s, "ann", func(ctx context.Context, term *controlplane.Term) {
+		disconnected := join(t, s, "web-1", nil)
+		end := lead(t, s, "ann", func(ctx context.Context, term *lease.Term) {
 			set(ctx, t, term, "", controlplane.Desired{State: controlplane.Running})
 			time.Sleep(time.Second)
 			s.Link("web-1").Down()
@@ -56,112 +55,57 @@ func TestAway(t *testing.T) {
 			}
 		})
 		time.Sleep(40 * time.Second)
-		require.Equal(t, []string{"0s running  0"}, cut.done())
+		require.Equal(t, []string{"0s running  0"}, disconnected.calls())
 		s.Link("web-1").Up()
 		late := join(t, s, "web-2", nil)
 		time.Sleep(20 * time.Second)
-		require.Len(t, cut.done(), 2)
-		require.Contains(t, cut.done()[1], "draining")
-		require.Equal(t, []string{"0s draining  0"}, late.done())
+		require.Len(t, disconnected.calls(), 2)
+		require.Contains(t, disconnected.calls()[1], "draining")
+		require.Equal(t, []string{"0s draining  0"}, late.calls())
 		end()
-		cut.end()
+		disconnected.end()
 		late.end()
 	})
 }
 
-func TestRefused(t *testing.T) {
+// The desired state of an instance has precedence over that of its service, also when
+// the agent starts.
+func TestOwnState(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-		i := join(t, s, "web-1", func(_ context.Context, d controlplane.Desired) error {
-			if d.Rate > 100 {
-				return fmt.Errorf("%w: no more than 100 a second", controlplane.ErrRefused)
-			}
-			return nil
-		})
-		var told []controlplane.Report
-		end := lead(t, s, "ann", func(ctx context.Context, term *controlplane.Term) {
-			for _, d := range []controlplane.Desired{
-				{State: controlplane.Running}, {State: controlplane.Running, Rate: 500}, {State: controlplane.Draining}, {State: controlplane.Running},
-			} {
-				gen := set(ctx, t, term, "", d)
-				time.Sleep(time.Minute)
-				rs := reports(t, s)
-				assert.Equal(t, gen, rs[0].Generation)
-				told = append(told, rs[0])
-			}
-		})
-		time.Sleep(5 * time.Minute)
-		end()
-		require.Len(t, i.done(), 3, "none is tried again, and the last not at all")
-		require.Equal(t, "controlplane: refused: no more than 100 a second", told[1].Problem)
-		require.Zero(t, told[1].Rate)
-		require.Equal(t, controlplane.Running, told[1].State)
-		require.Empty(t, told[2].Problem)
-		require.Equal(t, "draining cannot become running", told[3].Problem)
-		require.Equal(t, controlplane.Draining, told[3].State)
-		i.end()
+		kv := bucket(t, s)
+		for _, inst := range []string{"", "web-1"} {
+			_, err := controlplane.Set(t.Context(), kv, "web", inst, controlplane.Desired{State: controlplane.Running, Rate: float64(len(inst))}, controlplane.Config{})
+			require.NoError(t, err)
+		}
+		one, two := join(t, s, "web-1", nil), join(t, s, "web-2", nil)
+		time.Sleep(time.Second)
+		require.Equal(t, []string{"0s running  5"}, one.calls())
+		require.Equal(t, []string{"0s running  0"}, two.calls())
+		require.NoError(t, kv.Delete(t.Context(), "desired.web.web-1"))
+		time.Sleep(time.Second)
+		require.Equal(t, []string{"0s running  5", "1s running  0"}, one.calls(), "the state of the service applies")
+		one.end()
+		two.end()
 	})
 }
 
-// What fails, or panics, is tried again after 1s, 2s, 4s…, until it works or something newer is
-// desired.
-func TestRetry(t *testing.T) {
+// A desired state that cannot be decoded is reported, and the previous one stays.
+func TestUndecodable(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-		tries := 0
-		i := join(t, s, "web-1", func(ctx context.Context, d controlplane.Desired) error {
-			if tries++; d.State == controlplane.Running && tries < 4 {
-				if tries == 2 {
-					panic("out of range")
-				}
-				return fmt.Errorf("try %d failed", tries)
-			}
-			if d.State == controlplane.Paused {
-				<-ctx.Done() // never gets there
-				return ctx.Err()
-			}
-			return nil
-		})
-		end := lead(t, s, "ann", func(ctx context.Context, term *controlplane.Term) {
-			set(ctx, t, term, "", controlplane.Desired{State: controlplane.Running})
-			time.Sleep(500 * time.Millisecond)
-			assert.Equal(t, "try 1 failed", reports(t, s)[0].Problem)
+		kv, one := bucket(t, s), join(t, s, "web-1", nil)
+		_, err := controlplane.Set(t.Context(), kv, "web", "", controlplane.Desired{State: controlplane.Running}, controlplane.Config{})
+		require.NoError(t, err)
+		for _, value := range []string{"{", `{"state":"sleeping"}`} {
 			time.Sleep(time.Second)
-			assert.Equal(t, "panic: out of range", reports(t, s)[0].Problem)
-			time.Sleep(18500 * time.Millisecond)
-			assert.Equal(t, controlplane.Running, reports(t, s)[0].State)
-			set(ctx, t, term, "", controlplane.Desired{State: controlplane.Paused})
-			time.Sleep(10 * time.Second)
-			set(ctx, t, term, "", controlplane.Desired{State: controlplane.Stopped})
-		})
-		time.Sleep(time.Minute)
-		require.Equal(t, []string{"0s running  0", "1s running  0", "3s running  0", "7s running  0", "20s paused  0", "30s stopped  0"}, i.done())
-		require.Equal(t, controlplane.Stopped, reports(t, s)[0].State)
-		end()
-		i.end()
+			revision, err := kv.Put(t.Context(), "desired.web", []byte(value))
+			require.NoError(t, err)
+			time.Sleep(time.Second)
+			r := reports(t, s)[0]
+			require.Equal(t, revision, r.Generation)
+			require.Contains(t, r.Problem, "key desired.web cannot be decoded")
+			require.Equal(t, controlplane.Running, r.State)
+		}
+		require.Len(t, one.calls(), 1)
+		one.end()
 	})
-}
-
-// What is being done when the agent stops has until Grace is over.
-func TestStopGrace(t *testing.T) {
-	for took, want := range map[time.Duration]error{3 * time.Second: nil, time.Minute: context.Canceled} {
-		natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-			ended := make(chan error, 1)
-			i := join(t, s, "web-1", func(ctx context.Context, _ controlplane.Desired) error {
-				select {
-				case <-time.After(took):
-				case <-ctx.Done():
-				}
-				ended <- ctx.Err()
-				return ctx.Err()
-			})
-			end := lead(t, s, "ann", func(ctx context.Context, term *controlplane.Term) {
-				set(ctx, t, term, "", controlplane.Desired{State: controlplane.Running})
-			})
-			time.Sleep(time.Second)
-			start := time.Now()
-			i.end()
-			require.Equal(t, want, <-ended)
-			require.Equal(t, min(took-time.Second, 10*time.Second), time.Since(start).Round(100*time.Millisecond))
-			end()
-		})
-	}
 }

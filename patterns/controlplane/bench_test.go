@@ -12,11 +12,12 @@ import (
 	"github.com/natspatterns/catalog/internal/natstest"
 	"github.com/natspatterns/catalog/internal/ratio"
 	"github.com/natspatterns/catalog/patterns/controlplane"
+	"github.com/natspatterns/catalog/patterns/lease"
 )
 
 const changes = 500
 
-// p50 returns the median time from a change being made to its being applied.
+// p50 returns the median time from a change to its call of apply.
 func p50(b *testing.B, change func(n int) error, applied <-chan int) time.Duration {
 	took := make([]time.Duration, changes)
 	for n := range took {
@@ -42,22 +43,22 @@ func ours(b *testing.B) time.Duration {
 	if err != nil {
 		b.Fatal(err)
 	}
-	c, err := controlplane.NewController(ctx, s.JetStream("controller"), "ann", controlplane.Config{})
+	c, err := lease.NewCandidate(ctx, s.JetStream("controller"), "lease", "ann", lease.Config{Bucket: "control"})
 	if err != nil {
 		b.Fatal(err)
 	}
 	applied, ended := make(chan int, 1), make(chan error, 2)
 	go func() {
-		ended <- a.Run(ctx, controlplane.Handlers{Apply: func(_ context.Context, d controlplane.Desired) error {
+		ended <- a.Run(ctx, func(_ context.Context, d controlplane.Desired) error {
 			applied <- int(d.Rate)
 			return nil
-		}})
+		})
 	}()
 	took := make(chan time.Duration, 1)
 	go func() {
-		ended <- c.Run(ctx, func(ctx context.Context, t *controlplane.Term) error {
+		ended <- c.Run(ctx, func(ctx context.Context, t *lease.Term) error {
 			took <- p50(b, func(n int) error {
-				_, err := t.Set(ctx, "web", "", controlplane.Desired{State: controlplane.Running, Rate: float64(n)})
+				_, err := controlplane.Set(ctx, t, "web", "", controlplane.Desired{State: controlplane.Running, Rate: float64(n)}, controlplane.Config{})
 				return err
 			}, applied)
 			<-ctx.Done()
@@ -74,8 +75,8 @@ func ours(b *testing.B) time.Duration {
 	return d
 }
 
-// plain puts a key that another process watches and answers with a key of its own:
-// no lease, no fence, no transitions.
+// plain puts a key that another process watches; that process puts a key as well: no
+// lease, no transitions.
 func plain(b *testing.B) time.Duration {
 	s := natstest.Start(b)
 	ctx, stop := context.WithCancel(b.Context())
@@ -98,7 +99,7 @@ func plain(b *testing.B) time.Duration {
 			if err := json.Unmarshal(e.Value(), &d); err == nil {
 				applied <- int(d.Rate)
 				if _, err := kv.Put(ctx, "observed.web", e.Value()); err != nil {
-					return // the benchmark stops, and says where
+					return // the benchmark stops and prints where
 				}
 			}
 		}

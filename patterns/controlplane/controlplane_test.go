@@ -1,105 +1,66 @@
 package controlplane_test
 
 import (
-	"context"
-	"fmt"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/natspatterns/catalog/internal/natstest"
 	"github.com/natspatterns/catalog/patterns/controlplane"
 )
 
-func TestMain(m *testing.M) { natstest.Main(m) }
-
-// instance is an agent and what it was told to do.
-type instance struct {
-	mu  sync.Mutex
-	did []string
-	end func()
-}
-
-func (i *instance) note(format string, args ...any) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.did = append(i.did, fmt.Sprintf(format, args...))
-}
-
-func (i *instance) done() []string {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return append([]string(nil), i.did...)
-}
-
-// join starts the agent of an instance of "web".
-func join(t *testing.T, s *natstest.Server, name string, apply func(context.Context, controlplane.Desired) error) *instance {
-	t.Helper()
-	i, start := &instance{}, time.Now()
-	ctx, leave := context.WithCancel(t.Context())
-	a, err := controlplane.NewAgent(ctx, s.JetStream(name), "web", name, controlplane.Config{})
-	require.NoError(t, err)
-	ended := make(chan error, 1)
-	go func() {
-		ended <- a.Run(ctx, controlplane.Handlers{
-			Apply: func(ctx context.Context, d controlplane.Desired) error {
-				i.note("%v %s %s %v", time.Since(start).Truncate(100*time.Millisecond), d.State, d.LogLevel, d.Rate)
-				if apply != nil {
-					return apply(ctx, d)
-				}
-				return nil
-			},
-			Do: func(_ context.Context, c controlplane.Command) (string, error) {
-				i.note("%s %s", c.Name, c.Args)
-				if c.Name == "break" {
-					panic("out of range")
-				}
-				return "done by " + name, nil
-			},
+// NewAgent refuses a bucket with weaker settings and accepts stronger ones.
+// Provision strengthens a weaker bucket and does not lower a stronger one.
+func TestBucket(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		have  jetstream.KeyValueConfig
+		field string // that is weaker
+	}{
+		{"without a time to live for keys", jetstream.KeyValueConfig{}, "LimitMarkerTTL"},
+		{"a shorter marker", jetstream.KeyValueConfig{LimitMarkerTTL: 2 * time.Second}, "LimitMarkerTTL"},
+		{"every key expires", jetstream.KeyValueConfig{TTL: time.Hour, LimitMarkerTTL: time.Minute}, "TTL"},
+		{"in memory", jetstream.KeyValueConfig{Storage: jetstream.MemoryStorage, LimitMarkerTTL: time.Minute}, "Storage"},
+		{"a longer marker", jetstream.KeyValueConfig{LimitMarkerTTL: time.Hour}, ""},
+		{"a history", jetstream.KeyValueConfig{History: 5, LimitMarkerTTL: time.Minute}, ""},
+		{"a limit of bytes", jetstream.KeyValueConfig{MaxBytes: 1 << 20, LimitMarkerTTL: time.Minute}, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := natstest.Start(t)
+			ctx, js := t.Context(), s.JetStream("t")
+			tc.have.Bucket = "control"
+			kv, err := js.CreateKeyValue(ctx, tc.have)
+			require.NoError(t, err)
+			before, err := kv.Status(ctx)
+			require.NoError(t, err)
+			_, err = controlplane.NewAgent(ctx, js, "web", "web-1", controlplane.Config{})
+			if tc.field == "" {
+				require.NoError(t, err)
+				require.NoError(t, controlplane.Provision(ctx, js, controlplane.Config{}))
+				after, err := kv.Status(ctx)
+				require.NoError(t, err)
+				require.Equal(t, before.(*jetstream.KeyValueBucketStatus).Config(), after.(*jetstream.KeyValueBucketStatus).Config())
+				return
+			}
+			require.ErrorIs(t, err, controlplane.ErrMismatch)
+			require.ErrorContains(t, err, tc.field)
+			if tc.field == "Storage" {
+				return // the server does not change the storage of a stream
+			}
+			require.NoError(t, controlplane.Provision(ctx, js, controlplane.Config{}))
+			_, err = controlplane.NewAgent(ctx, js, "web", "web-1", controlplane.Config{})
+			require.NoError(t, err)
 		})
-	}()
-	i.end = func() {
-		t.Helper()
-		leave()
-		require.NoError(t, <-ended)
-	}
-	return i
-}
-
-// lead runs a controller, and act when it is the active one; the function returned
-// ends it.
-func lead(t *testing.T, s *natstest.Server, name string, act func(ctx context.Context, term *controlplane.Term)) (end func()) {
-	t.Helper()
-	ctx, leave := context.WithCancel(t.Context())
-	c, err := controlplane.NewController(ctx, s.JetStream(name), name, controlplane.Config{Lease: 3 * time.Second})
-	require.NoError(t, err)
-	ended := make(chan error, 1)
-	go func() {
-		ended <- c.Run(ctx, func(ctx context.Context, term *controlplane.Term) error {
-			act(ctx, term)
-			<-ctx.Done()
-			return nil
-		})
-	}()
-	return func() {
-		t.Helper()
-		leave()
-		require.NoError(t, <-ended)
 	}
 }
 
-func set(ctx context.Context, t *testing.T, term *controlplane.Term, inst string, d controlplane.Desired) uint64 {
-	gen, err := term.Set(ctx, "web", inst, d)
-	assert.NoError(t, err)
-	return gen
-}
-
-func reports(t *testing.T, s *natstest.Server) []controlplane.Report {
-	t.Helper()
-	rs, err := controlplane.Reports(t.Context(), s.JetStream("reader"), "web", controlplane.Config{})
-	require.NoError(t, err)
-	return rs
+func TestBind(t *testing.T) {
+	s := natstest.Start(t)
+	ctx, js := t.Context(), s.JetStream("t")
+	_, err := controlplane.NewAgent(ctx, js, "web", "web-1", controlplane.Config{Bucket: "other", Bind: true})
+	require.ErrorIs(t, err, jetstream.ErrBucketNotFound)
+	_, err = js.KeyValue(ctx, "other")
+	require.ErrorIs(t, err, jetstream.ErrBucketNotFound, "Bind creates nothing")
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/natspatterns/catalog/internal/natstest"
 	"github.com/natspatterns/catalog/patterns/controlplane"
+	"github.com/natspatterns/catalog/patterns/lease"
 )
 
 func Example() {
@@ -24,7 +25,7 @@ func Example() {
 	}
 
 	ctx, stop := context.WithCancel(context.Background())
-	controller, err := controlplane.NewController(ctx, js, "ann", controlplane.Config{})
+	controller, err := lease.NewCandidate(ctx, js, "lease", "controller-1", lease.Config{Bucket: "control"})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -33,8 +34,8 @@ func Example() {
 		log.Fatal(err)
 	}
 	go func() {
-		err := controller.Run(ctx, func(ctx context.Context, t *controlplane.Term) error {
-			_, err := t.Set(ctx, "web", "", controlplane.Desired{State: controlplane.Running, Rate: 10})
+		err := controller.Run(ctx, func(ctx context.Context, t *lease.Term) error {
+			_, err := controlplane.Set(ctx, t, "web", "", controlplane.Desired{State: controlplane.Running, Rate: 10}, controlplane.Config{})
 			<-ctx.Done()
 			return err
 		})
@@ -42,11 +43,11 @@ func Example() {
 			log.Print(err)
 		}
 	}()
-	err = agent.Run(ctx, controlplane.Handlers{Apply: func(_ context.Context, d controlplane.Desired) error {
+	err = agent.Run(ctx, func(_ context.Context, d controlplane.Desired) error {
 		fmt.Println("now", d.State, "at", d.Rate, "a second")
 		stop()
 		return nil
-	}})
+	})
 	fmt.Println("stopped:", err)
 	// Output:
 	// now running at 10 a second

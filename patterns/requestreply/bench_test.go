@@ -41,7 +41,7 @@ func ours(b *testing.B) time.Duration {
 	took := p50(b, func() error {
 		ctx, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
-		_, err := callAPI(ctx, nc, "apple")
+		_, err := request(ctx, nc, "apple")
 		return err
 	})
 	stop()
@@ -51,15 +51,15 @@ func ours(b *testing.B) time.Duration {
 	return took
 }
 
-// plain answers each request on a goroutine of its own, as ours does: a handler on
-// the subscription's own would hold up all requests behind a slow one.
+// plain handles each request on a goroutine of its own, as ours does: otherwise a slow
+// request blocks those behind it.
 func plain(b *testing.B) time.Duration {
 	return beside(b, func(handle nats.MsgHandler) nats.MsgHandler {
 		return func(m *nats.Msg) { go handle(m) }
 	})
 }
 
-// serial answers one request after the other.
+// serial handles one request after the other.
 func serial(b *testing.B) time.Duration {
 	return beside(b, func(handle nats.MsgHandler) nats.MsgHandler { return handle })
 }
@@ -78,7 +78,7 @@ func beside(b *testing.B, how func(nats.MsgHandler) nats.MsgHandler) time.Durati
 		}
 		data, err := json.Marshal(p)
 		if err == nil {
-			_ = m.Respond(data) // the requester would time out, and fail the benchmark
+			_ = m.Respond(data) // the requester would time out, and the benchmark fails
 		}
 	}))
 	if err == nil {
@@ -118,7 +118,7 @@ func BenchmarkLatency(b *testing.B) {
 	ratio.Bar{Pattern: "requestreply", Metric: "p50 of a request over TCP", AtMost: 1.15, Pairs: 61}.Compare(b, plain, ours)
 }
 
-// What it costs that a slow request holds up nobody: this one has no bar but its own.
+// The cost of handling requests concurrently. It has a bar of its own.
 func BenchmarkSerial(b *testing.B) {
 	ratio.Bar{Pattern: "requestreply", Metric: "the same, beside one request at a time", AtMost: 1.5, Pairs: 61}.Compare(b, serial, ours)
 }

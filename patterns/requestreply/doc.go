@@ -1,57 +1,95 @@
-// Package requestreply asks a question and gets the answer, or learns at once that
-// there is nobody to ask.
+// Package requestreply sends a typed request to a service and returns its
+// reply, or fails at once if no responder is subscribed.
 //
 // # Intent
 //
-// Call a service by subject, typed, within a deadline; get its answer, its refusal
-// as an error with a code, or many answers from many services.
+// Call a service by subject, with a deadline. Return its reply, its error with
+// a code, or the replies of many instances.
 //
 // # Forces
 //
-//   - Who asks needs to know when to stop waiting, and whether anybody was there.
-//   - One slow request must not hold up those behind it.
-//   - An answer that comes after the asker has gone must not answer the next
-//     question.
+//   - The requester must not wait for a service that is not running.
+//   - A slow request must not block the requests behind it.
+//   - A reply that arrives after the timeout must not be taken for the reply to
+//     the next request.
 //
 // # On NATS
 //
-// [Request] sends JSON with an inbox to answer to, and the time it will wait in
-// the header Request-Timeout. A [Responder] is a micro service: the nats CLI and
-// other micro clients find it by $SRV.PING, INFO and STATS, and understand its
-// refusals (the headers Nats-Service-Error and -Error-Code). Its endpoints share a
-// queue group, so one instance answers, unless an endpoint is for [Endpoint.Each].
-// Core NATS: a stored question would be answered when nobody waits any more.
+// [Request] publishes JSON with a reply subject, and the header Request-Timeout
+// with the time that the requester waits. A [Responder] is an instance of a
+// micro service: the nats CLI and other micro clients find it by $SRV.PING,
+// INFO and STATS. An error reply has the headers Nats-Service-Error and
+// Nats-Service-Error-Code.
+//
+// The endpoints of all instances share the queue group "q", so the server
+// delivers a request to one of them. An endpoint with [Endpoint.Each] has no
+// queue group: every instance receives the request, and [All] yields the
+// replies. A command is a request whose reply says that it is done, or an
+// [Error].
+//
+// The package uses core NATS: a stored request would be handled when the
+// requester no longer waits. It needs no minimum server version.
 //
 // # Guarantees
 //
-//   - With no responder a Request fails at once, not at its deadline
-//     (TestRequest/nobody_is_there). Every Request ends by its deadline
-//     (TestRequest/the_answer_takes_too_long).
-//   - A refusal arrives as an [Error] with code and text; any other failure of a
-//     handler, a panic too, is a 500 that does not tell why (TestRequest).
-//   - A late answer is discarded and never taken for another's (TestLateReply).
-//   - A slow request does not hold up others, up to Limit at once (TestConcurrent).
-//   - Under cuts and restarts a Request gets its own answer or an error; one that
-//     failed may still have been carried out, and nothing repeats it (TestFaults).
-//   - [All] yields what comes until it has Max, or nobody answers for Stall, or ctx
-//     ends (TestAll). Answers come in no promised order (TestAll/in_no_order).
-//   - A Responder that stops finishes what it has begun and answers the rest with
-//     503 (TestStop).
-//   - A Request on a subject that a stream captures is answered by the stream, and
-//     fails with [ErrCaptured] (TestCaptured).
+//   - Delay: without a responder a Request fails at once
+//     (TestRequest/no_responder). Otherwise it ends by its deadline
+//     (TestFaults, TestRequest/the_timeout_passes). The ctx of the handler ends
+//     at the same time (TestHandlerDeadline).
+//   - Errors: an [Error] arrives with its code and text. For any other error,
+//     or a panic, the reply has code 500 without the cause (TestRequest).
+//   - Loss: not promised. A request is lost if no responder is subscribed, or
+//     if a connection breaks; the Request returns an error (TestNotPromised).
+//   - Duplication: a Request is handled at most once (TestFaults). A Request
+//     that failed can have been handled. If the caller repeats it, it can be
+//     handled twice (TestNotPromised).
+//   - Order: not promised. Requests are handled concurrently, and All yields
+//     replies as they arrive (TestAll/in_the_order_of_arrival).
+//   - Correlation: a reply that arrives after the timeout is dropped, and never
+//     returned for another request (TestLateReply, TestLateReplyNaive,
+//     TestFaults).
+//   - Concurrency: a slow request does not block others, up to Concurrency at
+//     once (TestConcurrent).
+//   - Many replies: All ends after Max replies, after Stall without a reply, or
+//     with its ctx (TestAll).
+//   - Shutdown: Run sends the replies of the requests in flight. Other requests
+//     fail with code 503 or [ErrNoResponders] (TestStop). The ctx of the
+//     handlers ends after Grace (TestStopGrace), also while disconnected
+//     (TestStopCutOff).
+//   - Streams: a Request on a subject that a stream captures fails with
+//     [ErrCaptured] (TestCaptured, TestCapturedAndRefused).
+//
+// # Limits
+//
+//   - A request or reply must fit max_payload (1 MB by default), otherwise it
+//     fails with ErrTooLarge or code 500 (TestErrors).
+//   - The text of an Error is truncated to 4,096 bytes, and a subject has at
+//     most 1,024 bytes (TestLongInput).
+//   - Requests over Concurrency wait in the client, in the pending limits of
+//     nats.go.
+//   - A handler must return when its ctx ends. Run waits at most 2 Grace for
+//     it, and returns an error after that.
+//   - Each token of a subject, and the name of a service, is 1 to 64 of A-Z a-z
+//     0-9 _ - (TestErrors).
 //
 // # When not to use it
 //
-// When the work must be done even if you are gone, use package queueing. When you
-// tell rather than ask, pubsub. When the answer is a long list, datapump.
+//   - The work must be done although the requester crashes: use queueing.
+//   - No reply is needed: use pubsub.
+//   - The reply is a long list: use datapump.
 //
 // # Related patterns
 //
-// queueing keeps the question until somebody has time; controlplane collects the
-// answers to a command; datapump streams large results.
+// queueing stores a job until a worker is free. controlplane stores the state
+// that instances must reach, for instances that are down. datapump streams
+// large results.
 //
 // # Also known as
 //
 // Request-Reply, Return Address, Command Message, Remote Procedure Invocation
-// (EIP); RPC, scatter-gather (All).
+// (EIP); RPC, scatter-gather ([All]).
+//
+// # Kind
+//
+// Messaging
 package requestreply

@@ -4,52 +4,47 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 )
 
 // Config tunes a [Responder]. The zero Config is ready to use.
 type Config struct {
-	Version     string        // of the service, as semantic versioning writes it; "0.0.0" if empty
-	Description string        // of the service, for who discovers it
-	Limit       int           // requests handled at once; those beyond wait; 256 if zero
-	Timeout     time.Duration // for a request that does not say how long its asker waits; 30s if zero
-	Grace       time.Duration // how long a stopping Responder finishes what it has begun; 10s if zero
-	Log         *slog.Logger  // why a 500 was answered; discarded if nil
+	Version     string        // of the service, a semantic version; "0.0.0" if empty
+	Description string        // of the service, for discovery
+	Concurrency int           // requests handled at once; more requests wait; 256 if zero
+	Timeout     time.Duration // of a request without HeaderTimeout; 30 s if zero
+	Grace       time.Duration // how long handlers may go on after ctx has ended; 10 s if zero
+	Log         *slog.Logger  // the cause of a reply with code 500; discarded if nil
 }
 
 func (c Config) normal() (Config, error) {
 	c.Version = cmp.Or(c.Version, "0.0.0")
-	c.Limit = cmp.Or(c.Limit, 256)
-	c.Timeout = cmp.Or(c.Timeout, 30*time.Second)
-	c.Grace = cmp.Or(c.Grace, 10*time.Second)
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
-	if c.Limit < 1 {
-		return c, fmt.Errorf("%w: Limit is %d; it must be at least 1", ErrConfig, c.Limit)
-	}
-	if c.Timeout < 0 || c.Grace < 0 {
-		return c, fmt.Errorf("%w: Timeout %v, Grace %v; neither may be negative", ErrConfig, c.Timeout, c.Grace)
-	}
-	return c, nil
+	return c, errors.Join(
+		setDefault("Concurrency", &c.Concurrency, 256, 1),
+		setDefault("Timeout", &c.Timeout, 30*time.Second, 0),
+		setDefault("Grace", &c.Grace, 10*time.Second, 0),
+	)
 }
 
-// Endpoint is a subject and the function that answers there.
+// Endpoint is a subject and its handler.
 type Endpoint struct {
 	subject string
 	each    bool
-	answer  func(ctx context.Context, data []byte) ([]byte, error)
+	handle  func(ctx context.Context, data []byte) ([]byte, error)
 }
 
-// Handle returns an endpoint that answers on subject, such as "prices.quote". The
-// handler returns the answer, or an [Error] to refuse with; any other error is
-// logged and answered with 500. Its ctx ends when the asker stops waiting.
+// Handle returns an endpoint for subject, such as "prices.quote". The result of handle
+// is the reply. An [Error] is the reply as it is; any other error is logged, and the
+// reply has code 500. The ctx of handle ends when the requester stops waiting.
 func Handle[Req, Resp any](subject string, handle func(context.Context, Req) (Resp, error)) Endpoint {
-	return Endpoint{subject: subject, answer: func(ctx context.Context, data []byte) ([]byte, error) {
+	return Endpoint{subject: subject, handle: func(ctx context.Context, data []byte) ([]byte, error) {
 		var req Req
 		if err := json.Unmarshal(data, &req); err != nil {
-			return nil, &Error{"400", fmt.Sprintf("the request is no %T: %v", req, err)}
+			return nil, &Error{"400", fmt.Sprintf("the request cannot be decoded into %T: %v", req, err)}
 		}
 		resp, err := handle(ctx, req)
 		if err != nil {
@@ -59,24 +54,8 @@ func Handle[Req, Resp any](subject string, handle func(context.Context, Req) (Re
 	}}
 }
 
-// checkSubject checks a subject as a whole: a server closes the connection of who
-// sends a longer line than 4,096 bytes.
-func checkSubject(subject string) error {
-	if len(subject) > maxSubject {
-		return fmt.Errorf("%w: a subject of %d bytes, at most %d", ErrID, len(subject), maxSubject)
-	}
-	for token := range strings.SplitSeq(subject, ".") {
-		if err := checkID(token); err != nil {
-			return fmt.Errorf("%w in subject %.80q", err, subject)
-		}
-	}
-	return nil
-}
-
-const maxSubject = 1024
-
-// Each returns the endpoint with every Responder answering each request, not one
-// of them: for [All].
+// Each returns the endpoint without a queue group: every Responder receives each
+// request, for [All].
 func (e Endpoint) Each() Endpoint {
 	e.each = true
 	return e

@@ -2,104 +2,43 @@ package requestreply_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/natspatterns/catalog/internal/natstest"
 	"github.com/natspatterns/catalog/patterns/requestreply"
 )
 
-func TestMain(m *testing.M) { natstest.Main(m) }
-
-type quote struct {
-	SKU string `json:"sku"`
-}
-
-type price struct {
-	Cents int `json:"cents"`
-}
-
-// prices is a service: what it does depends on the sku.
-func prices(ctx context.Context, q quote) (price, error) {
-	switch {
-	case q.SKU == "apple":
-		return price{30}, nil
-	case q.SKU == "unknown":
-		return price{}, &requestreply.Error{Code: "404", Text: "no such sku"}
-	case q.SKU == "broken":
-		return price{}, errors.New("the database password is hunter2")
-	case q.SKU == "panic":
-		panic("index out of range")
-	case q.SKU == "huge":
-		return price{}, nil
-	case strings.HasPrefix(q.SKU, "slow"):
-		takes := time.Second
-		if strings.HasPrefix(q.SKU, "slowish-") { // on the real clock
-			takes = 400 * time.Millisecond
-		}
-		select {
-		case <-time.After(takes):
-			return price{len(q.SKU)}, nil
-		case <-ctx.Done():
-			return price{}, ctx.Err()
-		}
-	}
-	return price{len(q.SKU)}, nil
-}
-
-// respond starts a Responder, which end stops.
-func respond(t *testing.T, nc *nats.Conn, cfg requestreply.Config, endpoints ...requestreply.Endpoint) (end func()) {
-	t.Helper()
-	ctx, stop := context.WithCancel(t.Context())
-	r, err := requestreply.NewResponder(ctx, nc, "prices", cfg, endpoints...)
-	require.NoError(t, err)
-	done := make(chan error)
-	go func() { done <- r.Run(ctx) }()
-	return func() {
-		t.Helper()
-		stop()
-		require.NoError(t, <-done)
-	}
-}
-
-func callAPI(ctx context.Context, nc *nats.Conn, sku string) (price, error) {
-	return requestreply.Request[quote, price](ctx, nc, "prices.quote", quote{sku})
-}
-
 func TestRequest(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		sku  string
-		here bool
+		up   bool
 		want price
 		err  error
 		code string
 		took time.Duration
 	}{
-		{name: "the answer comes back", sku: "apple", here: true, want: price{30}},
-		{name: "nobody is there", sku: "apple", err: requestreply.ErrNobody},
-		{name: "a refusal arrives as it was meant", sku: "unknown", here: true, code: "404: no such sku"},
-		{name: "another error does not tell why", sku: "broken", here: true, code: "500: internal error"},
-		{name: "a panic is an error like another", sku: "panic", here: true, code: "500: internal error"},
-		{name: "the answer takes too long", sku: "slow-1", here: true, err: context.DeadlineExceeded, took: 500 * time.Millisecond},
+		{name: "a reply", sku: "apple", up: true, want: price{30}},
+		{name: "no responder", sku: "apple", err: requestreply.ErrNoResponders},
+		{name: "an Error arrives with its code and text", sku: "unknown", up: true, code: "404: no such sku"},
+		{name: "the text of another error is not sent", sku: "broken", up: true, code: "500: internal error"},
+		{name: "a panic is an error", sku: "panic", up: true, code: "500: internal error"},
+		{name: "the timeout passes", sku: "slow-1", up: true, err: context.DeadlineExceeded, took: 500 * time.Millisecond},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-				if tc.here {
+				if tc.up {
 					defer respond(t, s.Connect("responder"), requestreply.Config{}, requestreply.Handle("prices.quote", prices))()
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 				defer cancel()
 				start := time.Now()
-				got, err := callAPI(ctx, s.Connect("asker"), tc.sku)
+				got, err := request(ctx, s.Connect("requester"), tc.sku)
 				require.Equal(t, tc.took, time.Since(start))
 				if tc.code != "" {
 					var refused *requestreply.Error
@@ -114,80 +53,76 @@ func TestRequest(t *testing.T) {
 	}
 }
 
-// An answer that comes too late is nobody's: the next question gets its own.
+// A reply that arrives after the timeout is dropped. The next request receives its own.
 func TestLateReply(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		defer respond(t, s.Connect("responder"), requestreply.Config{},
 			requestreply.Handle("prices.quote", func(_ context.Context, q quote) (price, error) {
-				time.Sleep(time.Second) // whether or not anybody waits
+				time.Sleep(time.Second) // longer than the timeout of the first request
 				return price{len(q.SKU)}, nil
 			}))()
-		nc := s.Connect("asker")
+		nc := s.Connect("requester")
 		for n := 1; n < 5; n++ {
 			short, cancel := context.WithTimeout(t.Context(), 900*time.Millisecond)
-			_, err := callAPI(short, nc, strings.Repeat("x", n))
+			_, err := request(short, nc, strings.Repeat("x", n))
 			cancel()
 			require.ErrorIs(t, err, context.DeadlineExceeded)
-			got, err := callAPI(t.Context(), nc, strings.Repeat("x", 10*n))
+			got, err := request(t.Context(), nc, strings.Repeat("x", 10*n))
 			require.NoError(t, err)
 			require.Equal(t, price{10 * n}, got)
 		}
 	})
 }
 
-// The twin: an asker with one inbox for all its questions takes the late answer to
-// the first for the answer to the second.
-func TestLateReplyNaive(t *testing.T) {
-	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-		defer respond(t, s.Connect("responder"), requestreply.Config{}, requestreply.Handle("prices.quote", prices))()
-		nc := s.Connect("asker")
-		inbox, err := nc.SubscribeSync("naive")
-		require.NoError(t, err)
-		require.NoError(t, nc.PublishRequest("prices.quote", "naive", []byte(`{"sku":"slow-1"}`)))
-		_, err = inbox.NextMsg(900 * time.Millisecond)
-		require.ErrorIs(t, err, nats.ErrTimeout)
-		require.NoError(t, nc.PublishRequest("prices.quote", "naive", []byte(`{"sku":"slow-22222"}`)))
-		msg, err := inbox.NextMsg(time.Second)
-		require.NoError(t, err)
-		require.JSONEq(t, `{"cents":6}`, string(msg.Data), "the price of slow-1")
-		time.Sleep(time.Second)
-	})
-}
-
-// A handler's ctx ends when its asker stops waiting, so that it can too.
-func TestHandlerDeadline(t *testing.T) {
-	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-		took := make(chan time.Duration, 1)
-		defer respond(t, s.Connect("responder"), requestreply.Config{},
-			requestreply.Handle("prices.quote", func(ctx context.Context, _ quote) (price, error) {
+func TestAll(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		takes []time.Duration // of each responder
+		many  requestreply.Many
+		want  string
+		took  time.Duration
+	}{
+		{"every responder replies", []time.Duration{100, 200, 300}, requestreply.Many{}, "0 1 2", 600},
+		{"in the order of arrival", []time.Duration{300, 200, 100}, requestreply.Many{}, "2 1 0", 600},
+		{"Max replies end it", []time.Duration{100, 200, 300}, requestreply.Many{Max: 2}, "0 1", 200},
+		{"silence for Stall ends it", []time.Duration{100, 200, 2000}, requestreply.Many{Stall: 500 * time.Millisecond}, "0 1", 700},
+		{"the deadline ends it", []time.Duration{100, 2000}, requestreply.Many{Stall: time.Minute}, "0", 3000},
+		{"no responder", nil, requestreply.Many{}, "requestreply: no responders: subject prices.quote; start a responder", 0},
+		{"an error reply is a reply", []time.Duration{-1, 200}, requestreply.Many{}, "404: not here 1", 500},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+				for i, takes := range tc.takes {
+					defer respond(t, s.Connect(fmt.Sprint(i)), requestreply.Config{},
+						requestreply.Handle("prices.quote", func(context.Context, quote) (price, error) {
+							if takes < 0 {
+								return price{}, &requestreply.Error{Code: "404", Text: "not here"}
+							}
+							time.Sleep(takes * time.Millisecond)
+							return price{i}, nil
+						}).Each())()
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+				defer cancel()
+				if tc.name == "the deadline ends it" {
+					tc.takes[1] = time.Hour
+				}
 				start := time.Now()
-				<-ctx.Done()
-				took <- time.Since(start)
-				return price{}, ctx.Err()
-			}))()
-		ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
-		defer cancel()
-		_, err := callAPI(ctx, s.Connect("asker"), "x")
-		require.Error(t, err)
-		require.Equal(t, 700*time.Millisecond, <-took)
-	})
-}
-
-// Five requests of a second each take a second; with a Limit of two, three.
-func TestConcurrent(t *testing.T) {
-	for limit, want := range map[int]time.Duration{0: time.Second, 2: 3 * time.Second} {
-		natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-			defer respond(t, s.Connect("responder"), requestreply.Config{Limit: limit}, requestreply.Handle("prices.quote", prices))()
-			nc, start := s.Connect("asker"), time.Now()
-			var all sync.WaitGroup
-			for i := range 5 {
-				all.Go(func() {
-					_, err := callAPI(t.Context(), nc, fmt.Sprintf("slow-%d", i))
-					assert.NoError(t, err)
-				})
-			}
-			all.Wait()
-			require.Equal(t, want, time.Since(start))
+				var got []string
+				for p, err := range requestreply.All[quote, price](ctx, s.Connect("requester"), "prices.quote", quote{}, tc.many) {
+					if err != nil {
+						got = append(got, err.Error())
+					} else {
+						got = append(got, fmt.Sprint(p.Cents))
+					}
+				}
+				if tc.name == "the deadline ends it" {
+					require.Equal(t, []string{"0", "1"}, got, "the second came within it")
+				} else {
+					require.Equal(t, tc.want, strings.Join(got, " "))
+				}
+				require.Equal(t, tc.took*time.Millisecond, time.Since(start))
+			})
 		})
 	}
 }

@@ -5,39 +5,36 @@ import (
 	"time"
 )
 
-// stats counts what micro cannot see, because the handlers run beside it. They
-// appear in the data of each endpoint's $SRV.STATS.
-type stats struct {
-	mu sync.Mutex
-	is Stats
+// Stats is the field "data" of an endpoint in a reply of $SRV.STATS. The fields beside
+// it are of micro, which does not see handlers that run concurrently.
+type Stats struct {
+	Requests    int           `json:"requests"`     // handled
+	Errors      int           `json:"errors"`       // of them, failed
+	LastError   string        `json:"last_error"`   // as in the reply
+	Processing  time.Duration `json:"processing"`   // in all, in nanoseconds
+	AverageTime time.Duration `json:"average_time"` // per request, in nanoseconds
 }
 
-// Stats is what $SRV.STATS tells of an endpoint under "data".
-type Stats struct {
-	Requests    int           `json:"requests"`     // answered
-	Errors      int           `json:"errors"`       // of them, with an error
-	LastError   string        `json:"last_error"`   // as its asker got it
-	Processing  time.Duration `json:"processing"`   // in all, in nanoseconds
-	AverageTime time.Duration `json:"average_time"` // for one, in nanoseconds
+// stats counts the requests of an endpoint.
+type stats struct {
+	mu    sync.Mutex
+	total Stats
 }
 
 func (s *stats) count(took time.Duration, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.is.Requests++
-	s.is.Processing += took
+	s.total.Requests++
+	s.total.Processing += took
+	s.total.AverageTime = s.total.Processing / time.Duration(s.total.Requests)
 	if err != nil {
-		s.is.Errors++
-		s.is.LastError = refusal(err).Error()
+		s.total.Errors++
+		s.total.LastError = publicError(err).Error()
 	}
 }
 
 func (s *stats) snapshot() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	is := s.is
-	if is.Requests > 0 {
-		is.AverageTime = is.Processing / time.Duration(is.Requests)
-	}
-	return is
+	return s.total
 }

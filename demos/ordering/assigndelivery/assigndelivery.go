@@ -96,7 +96,7 @@ func record(ctx context.Context, nc *nats.Conn, f order.Fact) error {
 		switch {
 		case errors.As(err, &refused) && (refused.Code == orderstorage.Clash || refused.Code == orderstorage.NotFound):
 			return fmt.Errorf("%w: %w", queueing.ErrPoison, err)
-		case !errors.Is(err, requestreply.ErrNobody) && !errors.Is(err, context.DeadlineExceeded):
+		case !errors.Is(err, requestreply.ErrNoResponders) && !errors.Is(err, context.DeadlineExceeded):
 			return err
 		}
 		select {

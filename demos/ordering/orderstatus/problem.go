@@ -42,7 +42,7 @@ func problemOf(err error) *problem {
 		return refuse(http.StatusNotFound, "", "%s", refused.Text)
 	case errors.As(err, &refused) && refused.Code == orderstorage.Reused:
 		return refuse(http.StatusUnprocessableEntity, "Idempotency-Key", "was used for another order; use a new one")
-	case errors.Is(err, requestreply.ErrNobody), errors.As(err, &refused) && refused.Code == "503":
+	case errors.Is(err, requestreply.ErrNoResponders), errors.As(err, &refused) && refused.Code == "503":
 		return refuse(http.StatusServiceUnavailable, "", "a service is away; try again, with the same Idempotency-Key")
 	case errors.Is(err, context.DeadlineExceeded):
 		return refuse(http.StatusGatewayTimeout, "", "a service did not answer; try again, with the same Idempotency-Key")

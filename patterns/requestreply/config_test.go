@@ -26,7 +26,7 @@ func TestErrors(t *testing.T) {
 	}
 	_, err := requestreply.NewResponder(ctx, nc, "no name", requestreply.Config{}, requestreply.Handle("a", prices))
 	require.ErrorIs(t, err, requestreply.ErrID)
-	for _, cfg := range []requestreply.Config{{Limit: -1}, {Timeout: -1}, {Grace: -1}} {
+	for _, cfg := range []requestreply.Config{{Concurrency: -1}, {Timeout: -1}, {Grace: -1}} {
 		_, err := requestreply.NewResponder(ctx, nc, "prices", cfg, requestreply.Handle("a", prices))
 		require.ErrorIs(t, err, requestreply.ErrConfig)
 	}
@@ -55,73 +55,19 @@ func TestErrors(t *testing.T) {
 
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
-	_, err = callAPI(ended, nc, "apple")
+	_, err = request(ended, nc, "apple")
 	require.ErrorIs(t, err, context.Canceled)
 	_, err = requestreply.NewResponder(ended, nc, "prices", requestreply.Config{}, requestreply.Handle("a", prices))
 	require.ErrorIs(t, err, context.Canceled)
 	r, err := requestreply.NewResponder(ctx, nc, "prices", requestreply.Config{}, requestreply.Handle("a", prices))
 	require.NoError(t, err)
 	require.NoError(t, r.Run(ended))
-	require.ErrorIs(t, r.Run(ctx), requestreply.ErrTwice)
+	require.ErrorIs(t, r.Run(ctx), requestreply.ErrAlreadyRun)
 	other := s.Connect("other")
 	r, err = requestreply.NewResponder(ctx, other, "prices", requestreply.Config{}, requestreply.Handle("a", prices))
 	require.NoError(t, err)
 	other.Close()
 	require.ErrorIs(t, r.Run(ctx), nats.ErrConnectionClosed)
-	_, err = callAPI(ctx, other, "apple")
+	_, err = request(ctx, other, "apple")
 	require.ErrorIs(t, err, nats.ErrConnectionClosed)
-}
-
-// What cannot be sent as it is must not leave the asker waiting.
-func TestLongInput(t *testing.T) {
-	s := natstest.Start(t)
-	nc := s.Connect("asker")
-	long := strings.TrimSuffix(strings.Repeat(strings.Repeat("x", 63)+".", 80), ".")
-	_, err := requestreply.Request[quote, price](t.Context(), nc, long, quote{})
-	require.ErrorIs(t, err, requestreply.ErrID)
-	_, err = requestreply.NewResponder(t.Context(), nc, "prices", requestreply.Config{}, requestreply.Handle(long, prices))
-	require.ErrorIs(t, err, requestreply.ErrID)
-	require.True(t, nc.IsConnected())
-
-	defer respond(t, s.Connect("responder"), requestreply.Config{},
-		requestreply.Handle("long", func(context.Context, quote) (price, error) {
-			return price{}, &requestreply.Error{Code: "400", Text: strings.Repeat("x", 2<<20)}
-		}),
-		requestreply.Handle("empty", func(context.Context, quote) (price, error) { return price{}, &requestreply.Error{} }))()
-	var refused *requestreply.Error
-	_, err = requestreply.Request[quote, price](t.Context(), nc, "long", quote{})
-	require.ErrorAs(t, err, &refused)
-	require.Equal(t, "400", refused.Code)
-	require.Len(t, refused.Text, 4096)
-	_, err = requestreply.Request[quote, price](t.Context(), nc, "empty", quote{})
-	require.ErrorAs(t, err, &refused)
-	require.Equal(t, "500", refused.Code)
-}
-
-// STATS may be asked for from the first moment on. (-race sees what is wrong.)
-func TestStatsAtOnce(t *testing.T) {
-	s := natstest.Start(t)
-	asker, ctx := s.Connect("asker"), t.Context()
-	over := make(chan struct{})
-	asked := make(chan struct{})
-	go func() {
-		defer close(asked)
-		for {
-			select {
-			case <-over:
-				return
-			default:
-				_, _ = asker.RequestWithContext(ctx, "$SRV.STATS.prices", nil) // nobody there yet, most of the time
-			}
-		}
-	}()
-	var many []requestreply.Endpoint
-	for i := range 100 {
-		many = append(many, requestreply.Handle("prices.e"+strings.Repeat("x", i%60)+string(rune('a'+i%26)), prices))
-	}
-	for range 5 {
-		respond(t, s.Connect("responder"), requestreply.Config{}, many...)()
-	}
-	close(over)
-	<-asked
 }

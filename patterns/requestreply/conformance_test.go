@@ -15,13 +15,12 @@ import (
 	"github.com/natspatterns/catalog/patterns/requestreply"
 )
 
-// conform is what holds on any server, on the real clock: connect gives a new
-// connection to one.
+// conform holds on every server, on the real clock. connect returns a new connection.
 func conform(t *testing.T, connect func(name string) *nats.Conn) {
-	nc := connect("asker")
+	nc := connect("requester")
 	start := time.Now()
-	_, err := callAPI(t.Context(), nc, "apple")
-	require.ErrorIs(t, err, requestreply.ErrNobody)
+	_, err := request(t.Context(), nc, "apple")
+	require.ErrorIs(t, err, requestreply.ErrNoResponders)
 	require.Less(t, time.Since(start), time.Second)
 
 	for i := range 3 {
@@ -37,33 +36,33 @@ func conform(t *testing.T, connect func(name string) *nats.Conn) {
 		}
 		return n
 	}
-	natstest.Eventually(t, 10*time.Second, func(context.Context) error { // interest has to cross a cluster
+	natstest.Eventually(t, 10*time.Second, func(context.Context) error { // a cluster propagates interest
 		if n := all(); n != 3 {
-			return fmt.Errorf("%d of 3 answer", n)
+			return fmt.Errorf("%d of 3 replied", n)
 		}
 		return nil
 	})
-	got, err := callAPI(t.Context(), nc, "apple")
+	got, err := request(t.Context(), nc, "apple")
 	require.NoError(t, err)
 	require.Equal(t, price{30}, got)
 	var refused *requestreply.Error
-	_, err = callAPI(t.Context(), nc, "unknown")
+	_, err = request(t.Context(), nc, "unknown")
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, "404", refused.Code)
 	short, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	_, err = callAPI(short, nc, "slowish-1")
+	_, err = request(short, nc, "slowish-1")
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	start = time.Now()
-	var askers sync.WaitGroup
+	var requesters sync.WaitGroup
 	for i := range 20 {
-		askers.Go(func() {
-			_, err := callAPI(t.Context(), nc, fmt.Sprintf("slowish-%d", i))
+		requesters.Go(func() {
+			_, err := request(t.Context(), nc, fmt.Sprintf("slowish-%d", i))
 			assert.NoError(t, err)
 		})
 	}
-	askers.Wait()
-	require.Less(t, time.Since(start), 2*time.Second, "twenty of 400ms each, at once: three at a time would take 2.8s")
+	requesters.Wait()
+	require.Less(t, time.Since(start), 2*time.Second, "20 requests of 400 ms, handled concurrently; three at a time would take 2.8 s")
 }
 
 func TestConform(t *testing.T) {
