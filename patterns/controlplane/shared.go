@@ -7,9 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"reflect"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -95,13 +93,17 @@ func checkID(id string) error {
 	return nil
 }
 
-// setDefault sets a Config field that is zero, and refuses a value below least.
-func setDefault[T ~int | ~int64](field string, v *T, value, least T) error {
+// setDefault sets a Config field that is zero, and refuses a value below least or above
+// most.
+func setDefault[T ~int | ~int64](field string, v *T, value, least T, most ...T) error {
 	if *v == 0 {
 		*v = value
 	}
 	if *v < least {
 		return fmt.Errorf("%w: %s is %v; use at least %v", ErrConfig, field, *v, least)
+	}
+	if len(most) > 0 && *v > most[0] {
+		return fmt.Errorf("%w: %s is %v; use at most %v", ErrConfig, field, *v, most[0])
 	}
 	return nil
 }
@@ -150,7 +152,8 @@ func provision[T, C any](ctx context.Context, r resource[T, C], want C, exact ..
 
 // strengthen returns have with each setting replaced that is weaker than want, or
 // that exact names, and an error about the first of them. Weaker means: messages are
-// lost, dropped unread, stored twice, not stored, reordered or redelivered early.
+// lost, dropped unread, stored twice, not stored, reordered or redelivered early. An
+// existing consumer keeps its start: OptStartSeq and OptStartTime are not compared.
 func strengthen[C any](have, want C, exact []string) (C, error) {
 	var first error
 	hs, ws := reflect.ValueOf(&have).Elem(), reflect.ValueOf(want)
@@ -158,7 +161,7 @@ func strengthen[C any](have, want C, exact []string) (C, error) {
 		name, h, w := hs.Type().Field(i).Name, hs.Field(i), ws.Field(i)
 		weaker := slices.Contains(exact, name)
 		switch name {
-		case "Subjects", "Retention", "SubjectTransform", "NoAck", "Sealed", "PersistMode", "DeliverPolicy", "OptStartSeq", "OptStartTime", "AckPolicy",
+		case "Subjects", "Retention", "SubjectTransform", "NoAck", "Sealed", "PersistMode", "DeliverPolicy", "AckPolicy",
 			"FilterSubject", "FilterSubjects", "ReplayPolicy", "HeadersOnly", "BackOff", "MemoryStorage", "PriorityPolicy", "PriorityGroups", "PinnedTTL":
 			weaker = true
 		case "AllowMsgTTL", "AllowMsgSchedules", "AllowAtomicPublish", "AllowDirect", "AllowRollup", "DenyDelete", "DenyPurge", "DiscardNewPerSubject":
@@ -195,33 +198,4 @@ func discardsNew(settings reflect.Value) bool {
 // tighter reports whether limit h is below limit w; 0 and -1 are unlimited.
 func tighter(h, w reflect.Value) bool {
 	return h.Int() > 0 && (w.Int() <= 0 || h.Int() < w.Int())
-}
-
-// callHandler calls handle with msg. A panic is logged with its stack and returned
-// as an error: it fails this message only.
-func callHandler[M any](ctx context.Context, log *slog.Logger, subject string, handle func(context.Context, M) error, msg M) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			log.Error("controlplane: the handler panicked", "subject", subject, "panic", p, "stack", string(debug.Stack()))
-			err = fmt.Errorf("panic: %v", p)
-		}
-	}()
-	return handle(ctx, msg)
-}
-
-// withGrace returns a context for handlers: it ends grace after ctx, or with stop.
-func withGrace(ctx context.Context, grace time.Duration) (work context.Context, stop func()) {
-	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	unhook := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
-	return work, func() { unhook(); cancel() }
-}
-
-// redeliveryDelay returns how long a message waits after a failed delivery attempt:
-// first, doubled after each further attempt, up to one minute.
-func redeliveryDelay(first time.Duration, delivery int) time.Duration {
-	delay := first
-	for ; delivery > 1 && delay < time.Minute; delivery-- {
-		delay = min(2*delay, time.Minute)
-	}
-	return delay
 }

@@ -129,7 +129,7 @@ func strengthen[C any](have, want C, exact []string) (C, error) {
 		case "MaxAge", "TTL", "MaxDeliver", "InactiveThreshold":
 			weaker = weaker || tighter(h, w)
 		case "MaxMsgs", "MaxBytes": // with discard new they drop nothing
-			weaker = weaker || tighter(h, w) && hs.FieldByName("Discard").Int()+ws.FieldByName("Discard").Int() == 0
+			weaker = weaker || tighter(h, w) && !discardsNew(hs) && !discardsNew(ws)
 		case "MaxMsgsPerSubject":
 			weaker = weaker || w.Int() > 0 || tighter(h, w) && !hs.FieldByName("DiscardNewPerSubject").Bool()
 		}
@@ -139,6 +139,12 @@ func strengthen[C any](have, want C, exact []string) (C, error) {
 		}
 	}
 	return have, first
+}
+
+// discardsNew reports whether a full stream refuses messages; a bucket always does.
+func discardsNew(settings reflect.Value) bool {
+	discard := settings.FieldByName("Discard")
+	return !discard.IsValid() || discard.Int() == int64(jetstream.DiscardNew)
 }
 
 // tighter reports whether limit h is below limit w; 0 and -1 are unlimited.

@@ -3,10 +3,7 @@
 package requestreply
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
-	"runtime/debug"
 )
 
 // checkID refuses an ID that cannot be one token of a subject.
@@ -21,25 +18,17 @@ func checkID(id string) error {
 	return nil
 }
 
-// setDefault sets a Config field that is zero, and refuses a value below least.
-func setDefault[T ~int | ~int64](field string, v *T, value, least T) error {
+// setDefault sets a Config field that is zero, and refuses a value below least or above
+// most.
+func setDefault[T ~int | ~int64](field string, v *T, value, least T, most ...T) error {
 	if *v == 0 {
 		*v = value
 	}
 	if *v < least {
 		return fmt.Errorf("%w: %s is %v; use at least %v", ErrConfig, field, *v, least)
 	}
+	if len(most) > 0 && *v > most[0] {
+		return fmt.Errorf("%w: %s is %v; use at most %v", ErrConfig, field, *v, most[0])
+	}
 	return nil
-}
-
-// callHandler calls handle with msg. A panic is logged with its stack and returned
-// as an error: it fails this message only.
-func callHandler[M any](ctx context.Context, log *slog.Logger, subject string, handle func(context.Context, M) error, msg M) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			log.Error("requestreply: the handler panicked", "subject", subject, "panic", p, "stack", string(debug.Stack()))
-			err = fmt.Errorf("panic: %v", p)
-		}
-	}()
-	return handle(ctx, msg)
 }
