@@ -65,7 +65,7 @@ func conform(t *testing.T, connect func(name string) *nats.Conn) {
 	require.Less(t, time.Since(start), 2*time.Second, "20 requests of 400 ms, handled concurrently; three at a time would take 2.8 s")
 }
 
-func TestConform(t *testing.T) {
+func TestConformance(t *testing.T) {
 	s := natstest.Listen(t)
 	conform(t, func(name string) *nats.Conn { return s.Connect(name) })
 }
