@@ -3,7 +3,6 @@ package queueing
 import (
 	"context"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -11,64 +10,70 @@ import (
 
 const group = "workers" // the durable consumer, and its one priority group
 
-// Streams returns what a queue is made of: the stream JOBS_<queue>, which a job
-// leaves when it is done or has failed; FAILED_<queue>, which keeps the failed; and
-// the consumer of JOBS that the workers share.
-func Streams(queue string, cfg Config) (jobs, failed jetstream.StreamConfig, workers jetstream.ConsumerConfig, err error) {
-	if cfg, err = cfg.normal(); err == nil {
-		err = checkID(queue)
-	}
-	if err != nil {
-		return jobs, failed, workers, err
-	}
-	jobs = jetstream.StreamConfig{
+// JobsStreamConfig returns the stream JOBS_<queue>. It stores a job until the job is
+// acknowledged or has failed.
+func JobsStreamConfig(queue string, cfg Config) (jetstream.StreamConfig, error) {
+	cfg, err := cfg.normal(queue)
+	return jetstream.StreamConfig{
 		Name: "JOBS_" + queue, Subjects: []string{"jobs." + queue + ".*"}, Retention: jetstream.WorkQueuePolicy,
-		Duplicates: 2 * time.Minute, Replicas: cfg.Replicas, Storage: cfg.Storage, Metadata: maps.Clone(cfg.Metadata),
-	}
-	failed = jetstream.StreamConfig{
-		Name: "FAILED_" + queue, Subjects: []string{"failed." + queue + ".*"}, MaxMsgsPerSubject: 1, MaxAge: cfg.Keep,
-		Replicas: cfg.Replicas, Storage: cfg.Storage, Metadata: maps.Clone(cfg.Metadata),
-	}
-	workers = jetstream.ConsumerConfig{
-		Durable: group, AckPolicy: jetstream.AckExplicitPolicy, AckWait: cfg.AckWait, MaxDeliver: -1, MaxAckPending: cfg.InFlight,
-		PriorityPolicy: jetstream.PriorityPolicyPrioritized, PriorityGroups: []string{group}, Metadata: maps.Clone(cfg.Metadata),
-	}
-	return jobs, failed, workers, nil
+		Duplicates: 2 * time.Minute, MaxBytes: cfg.MaxBytes, Discard: jetstream.DiscardNew,
+		Replicas: cfg.Replicas, Storage: cfg.Storage, Metadata: cfg.Metadata,
+	}, err
 }
 
-func setup(ctx context.Context, js jetstream.JetStream, queue string, cfg Config) (jetstream.Consumer, error) {
-	jobs, failed, workers, err := Streams(queue, cfg)
-	if err != nil {
-		return nil, err
-	}
-	_, err = ensure(ctx, streamOf(js, failed.Name), failed, cfg.Bind)
-	if err != nil {
-		return nil, err
-	}
-	s, err := ensure(ctx, streamOf(js, jobs.Name), jobs, cfg.Bind)
-	if err != nil {
-		return nil, err
-	}
-	return ensure(ctx, consumerOf(s, workers.Durable), workers, cfg.Bind)
+// FailedStreamConfig returns the stream FAILED_<queue>, which stores each failed job
+// for Config.MaxAge.
+func FailedStreamConfig(queue string, cfg Config) (jetstream.StreamConfig, error) {
+	cfg, err := cfg.normal(queue)
+	return jetstream.StreamConfig{
+		Name: "FAILED_" + queue, Subjects: []string{"failed." + queue + ".*"}, MaxMsgsPerSubject: 1, MaxAge: cfg.MaxAge,
+		MaxBytes: cfg.MaxBytes, Discard: jetstream.DiscardNew,
+		Replicas: cfg.Replicas, Storage: cfg.Storage, Metadata: cfg.Metadata,
+	}, err
 }
 
-// Provision creates the streams and the consumer of a queue, or updates them to
-// cfg. Nothing else here changes what exists.
+// ConsumerConfig returns the consumer of JOBS_<queue> that all workers share.
+func ConsumerConfig(queue string, cfg Config) (jetstream.ConsumerConfig, error) {
+	cfg, err := cfg.normal(queue)
+	return jetstream.ConsumerConfig{
+		Durable: group, AckPolicy: jetstream.AckExplicitPolicy, AckWait: cfg.AckWait, MaxDeliver: -1, MaxAckPending: cfg.MaxAckPending,
+		PriorityPolicy: jetstream.PriorityPolicyPrioritized, PriorityGroups: []string{group}, Metadata: cfg.Metadata,
+	}, err
+}
+
+// Provision creates the streams and the consumer of a queue, or changes each setting
+// that is weaker than cfg.
 func Provision(ctx context.Context, js jetstream.JetStream, queue string, cfg Config) error {
-	jobs, failed, workers, err := Streams(queue, cfg)
-	if err != nil {
-		return err
-	}
-	for _, s := range []jetstream.StreamConfig{failed, jobs} {
-		if _, err = callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.CreateOrUpdateStream(ctx, s) }); err != nil {
-			return fmt.Errorf("queueing: provision %s: %w", s.Name, err)
-		}
-	}
-	_, err = callAPI(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
-		return js.CreateOrUpdateConsumer(ctx, jobs.Name, workers)
-	})
-	if err != nil {
-		return fmt.Errorf("queueing: provision the workers of %s: %w", jobs.Name, err)
+	if _, _, err := openQueue(ctx, js, queue, cfg, true); err != nil {
+		return fmt.Errorf("queueing: provision %s: %w", queue, err)
 	}
 	return nil
+}
+
+// openQueue finds or creates the jobs stream and the consumer of a queue, or provisions
+// them.
+func openQueue(ctx context.Context, js jetstream.JetStream, queue string, cfg Config, change bool) (s jetstream.Stream, c jetstream.Consumer, err error) {
+	failed, err := FailedStreamConfig(queue, cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	jobs, _ := JobsStreamConfig(queue, cfg)
+	workers, _ := ConsumerConfig(queue, cfg)
+	const direct = "AllowDirect" // with it, a replica that is behind could reply to Check
+	if _, err = open(ctx, streamOf(js, failed.Name), failed, cfg.Bind, change, direct); err != nil {
+		return nil, nil, err
+	}
+	if s, err = open(ctx, streamOf(js, jobs.Name), jobs, cfg.Bind, change, direct); err != nil {
+		return nil, nil, err
+	}
+	const limit = "MaxAckPending" // a higher one would exceed what cfg promises
+	c, err = open(ctx, consumerOf(s, group), workers, cfg.Bind, change, limit)
+	return s, c, err
+}
+
+func open[T, C any](ctx context.Context, r resource[T, C], want C, bind, change bool, exact string) (T, error) {
+	if change {
+		return provision(ctx, r, want, exact)
+	}
+	return ensure(ctx, r, want, bind, exact)
 }
