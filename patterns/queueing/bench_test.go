@@ -156,7 +156,7 @@ func BenchmarkSendAll(b *testing.B) {
 		}
 		return ids
 	}
-	ratio.Bar{Pattern: "queueing", Metric: "SendAll beside Send with 16 writers", AtLeast: 1.5}.Compare(b,
+	ratio.Bar{Pattern: "queueing", Metric: "SendAll beside Send with 16 writers", AtLeast: 1.5, Pairs: 15}.Compare(b,
 		func(b *testing.B) time.Duration {
 			ids := ids()
 			var all sync.WaitGroup

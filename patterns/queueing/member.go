@@ -31,10 +31,8 @@ type Member struct {
 	cfg      Config
 	nc       *nats.Conn
 	sub      *nats.Subscription
-	process  atomic.Pointer[func(*nats.Msg)] // set by Run, before it closes running
-	running  chan struct{}
-	closed   chan nats.Status // receives when the connection is closed
-	ended    chan struct{}    // closed after the last call of receive
+	process  atomic.Pointer[func(*nats.Msg)] // nil until Run
+	ended    chan struct{}                   // closed after the last call of receive
 	handlers sync.WaitGroup
 	busy     chan struct{} // one element for each running handler but the last
 }
@@ -49,29 +47,23 @@ func NewMember(ctx context.Context, nc *nats.Conn, queue string, cfg Config) (*M
 	if cfg.Priority > 0 {
 		return nil, fmt.Errorf("%w: Priority is %d; a queue group has none", ErrConfig, cfg.Priority)
 	}
-	m := &Member{cfg: cfg, nc: nc, running: make(chan struct{}), closed: nc.StatusChanged(nats.CLOSED),
-		ended: make(chan struct{}), busy: make(chan struct{}, cfg.Concurrency-1)}
-	if err := m.join(ctx, queue); err != nil {
-		_ = m.sub.Unsubscribe() // fails only if there is no subscription
-		nc.RemoveStatusListener(m.closed)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	m := &Member{cfg: cfg, nc: nc, ended: make(chan struct{}), busy: make(chan struct{}, cfg.Concurrency-1)}
+	m.sub, err = nc.QueueSubscribe("offers."+queue+".*", queue, m.receive)
+	if err != nil {
+		return nil, fmt.Errorf("queueing: join %s: %w", queue, err)
+	}
+	m.sub.SetClosedHandler(func(string) { close(m.ended) })
+	if cfg.Prefetch > 0 { // nats.go counts the message that receive has
+		err = m.sub.SetPendingLimits(cfg.Concurrency+cfg.Prefetch+1, nats.DefaultSubPendingBytesLimit)
+	}
+	err = errors.Join(err, nc.FlushWithContext(ctx), ctx.Err()) // a flush can succeed after ctx has ended
+	if err != nil {
+		_ = m.sub.Unsubscribe() // fails only if the connection is closed
 		return nil, fmt.Errorf("queueing: join %s: %w", queue, err)
 	}
 	return m, nil
-}
-
-func (m *Member) join(ctx context.Context, queue string) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	m.sub, err = m.nc.QueueSubscribe("offers."+queue+".*", queue, m.receive)
-	if err != nil {
-		return err
-	}
-	m.sub.SetClosedHandler(func(string) { close(m.ended) })
-	if m.cfg.Prefetch > 0 {
-		limit := m.cfg.Concurrency + m.cfg.Prefetch + 1 // nats.go counts the message that receive has
-		err = m.sub.SetPendingLimits(limit, nats.DefaultSubPendingBytesLimit)
-	}
-	return errors.Join(err, m.nc.FlushWithContext(ctx), ctx.Err()) // a flush can succeed after ctx has ended
 }
 
 // Run calls handle for each job, Concurrency jobs at a time. When ctx ends, Run leaves
@@ -94,9 +86,7 @@ func (m *Member) Run(ctx context.Context, handle Handler) error {
 	if !m.process.CompareAndSwap(nil, &process) {
 		return ErrAlreadyRun
 	}
-	defer m.nc.RemoveStatusListener(m.closed)
 	slow := m.sub.StatusChanged(nats.SubscriptionSlowConsumer)
-	close(m.running)
 	defer context.AfterFunc(ctx, func() { drainSubscription(m.nc, m.sub) })()
 	for {
 		select {
@@ -120,14 +110,12 @@ func (m *Member) Run(ctx context.Context, handle Handler) error {
 // receive handles a message, or starts its handler if others may run beside it. Before
 // Run it blocks, so that nats.go buffers the messages.
 func (m *Member) receive(msg *nats.Msg) {
+	for m.process.Load() == nil && msg.Sub.IsValid() {
+		time.Sleep(10 * time.Millisecond)
+	}
 	process := m.process.Load()
 	if process == nil {
-		select {
-		case <-m.running:
-			process = m.process.Load()
-		case <-m.closed:
-			return
-		}
+		return // the connection is closed
 	}
 	if m.cfg.Concurrency == 1 {
 		(*process)(msg)

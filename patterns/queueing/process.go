@@ -54,7 +54,7 @@ func (w *Worker) storeFailed(ctx context.Context, d delivery, cause error) error
 	failed := &nats.Msg{Subject: "failed." + w.queue + "." + d.job.ID, Header: copyHeader(job.Header, "Queue-"), Data: job.Data}
 	maps.Copy(failed.Header, own)
 	_, err = w.js.PublishMsg(ctx, failed)
-	if tooLarge(err) {
+	if errors.Is(err, nats.ErrMaxPayload) || apiCode(err) == codeHeaderTooLarge || apiCode(err) == jetstream.JSErrCodeStreamMessageExceedsMaximum {
 		own.Set(HeaderTruncated, "true")
 		failed.Header, failed.Data = own, nil
 		_, err = w.js.PublishMsg(ctx, failed)
@@ -63,8 +63,4 @@ func (w *Worker) storeFailed(ctx context.Context, d delivery, cause error) error
 		return err
 	}
 	return d.msg.TermWithReason(reason)
-}
-
-func tooLarge(err error) bool {
-	return errors.Is(err, nats.ErrMaxPayload) || apiCode(err) == codeHeaderTooLarge || apiCode(err) == jetstream.JSErrCodeStreamMessageExceedsMaximum
 }

@@ -86,5 +86,80 @@ func newJob(prefix, queue, id string, msg *nats.Msg, maxPayload int64) (*nats.Ms
 	if n := int64(len(msg.Data)); n > maxPayload {
 		return nil, fmt.Errorf("%w: %d bytes, and the server accepts %d; send a reference to the data", nats.ErrMaxPayload, n, maxPayload)
 	}
-	return &nats.Msg{Subject: prefix + "." + queue + "." + id, Header: maps.Clone(msg.Header), Data: msg.Data}, nil
+	header := make(nats.Header, len(msg.Header)+1)
+	maps.Copy(header, msg.Header)
+	return &nats.Msg{Subject: prefix + "." + queue + "." + id, Header: header, Data: msg.Data}, nil
+}
+
+const group = "workers" // the durable consumer, and its one priority group
+
+// JobsStreamConfig returns the stream JOBS_<queue>. It stores a job until the job is
+// acknowledged or has failed.
+func JobsStreamConfig(queue string, cfg Config) (jetstream.StreamConfig, error) {
+	cfg, err := cfg.normal(queue)
+	return jetstream.StreamConfig{
+		Name: "JOBS_" + queue, Subjects: []string{"jobs." + queue + ".*"}, Retention: jetstream.WorkQueuePolicy,
+		Duplicates: 2 * time.Minute, MaxBytes: cfg.MaxBytes, Discard: jetstream.DiscardNew,
+		Replicas: cfg.Replicas, Storage: cfg.Storage, Metadata: cfg.Metadata,
+	}, err
+}
+
+// FailedStreamConfig returns the stream FAILED_<queue>, which stores each failed job
+// for Config.MaxAge.
+func FailedStreamConfig(queue string, cfg Config) (jetstream.StreamConfig, error) {
+	cfg, err := cfg.normal(queue)
+	return jetstream.StreamConfig{
+		Name: "FAILED_" + queue, Subjects: []string{"failed." + queue + ".*"}, MaxMsgsPerSubject: 1, MaxAge: cfg.MaxAge,
+		MaxBytes: cfg.MaxBytes, Discard: jetstream.DiscardNew,
+		Replicas: cfg.Replicas, Storage: cfg.Storage, Metadata: cfg.Metadata,
+	}, err
+}
+
+// ConsumerConfig returns the consumer of JOBS_<queue> that all workers share.
+func ConsumerConfig(queue string, cfg Config) (jetstream.ConsumerConfig, error) {
+	cfg, err := cfg.normal(queue)
+	return jetstream.ConsumerConfig{
+		Durable: group, AckPolicy: jetstream.AckExplicitPolicy, AckWait: cfg.AckWait, MaxDeliver: -1, MaxAckPending: cfg.MaxAckPending,
+		PriorityPolicy: jetstream.PriorityPolicyPrioritized, PriorityGroups: []string{group}, Metadata: cfg.Metadata,
+	}, err
+}
+
+// Provision creates the streams and the consumer of a queue, or changes each setting
+// that is weaker than cfg.
+func Provision(ctx context.Context, js jetstream.JetStream, queue string, cfg Config) error {
+	_, _, err := openQueue(ctx, js, queue, cfg, true)
+	return err
+}
+
+// openQueue finds or creates the jobs stream and the consumer of a queue, or provisions
+// them.
+func openQueue(ctx context.Context, js jetstream.JetStream, queue string, cfg Config, change bool) (s jetstream.Stream, c jetstream.Consumer, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("queueing: queue %s: %w", queue, err)
+		}
+	}()
+	failed, err := FailedStreamConfig(queue, cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	jobs, _ := JobsStreamConfig(queue, cfg)
+	workers, _ := ConsumerConfig(queue, cfg)
+	const direct = "AllowDirect" // with it, a replica that is behind could reply to Check
+	if _, err = open(ctx, streamOf(js, failed.Name), failed, cfg.Bind, change, direct); err != nil {
+		return nil, nil, err
+	}
+	if s, err = open(ctx, streamOf(js, jobs.Name), jobs, cfg.Bind, change, direct); err != nil {
+		return nil, nil, err
+	}
+	const limit = "MaxAckPending" // a higher one would exceed what cfg promises
+	c, err = open(ctx, consumerOf(s, group), workers, cfg.Bind, change, limit)
+	return s, c, err
+}
+
+func open[T, C any](ctx context.Context, r resource[T, C], want C, bind, change bool, exact string) (T, error) {
+	if change {
+		return provision(ctx, r, want, exact)
+	}
+	return ensure(ctx, r, want, bind, exact)
 }

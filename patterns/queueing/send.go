@@ -3,10 +3,10 @@ package queueing
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -15,7 +15,7 @@ import (
 
 const (
 	ackTimeout = 5 * time.Second
-	maxUnacked = 100 // jobs that SendAll publishes ahead of the first one without an ack
+	maxUnacked = 100 // jobs that SendAll publishes before it waits for an ack
 )
 
 // Send publishes a job to the work queue, on jobs.<queue>.<id>; msg.Subject is
@@ -32,12 +32,19 @@ func Send(ctx context.Context, js jetstream.JetStream, queue, id string, msg *na
 	before := js.Conn().LastError()
 	ack, err := js.PublishMsg(ctx, job, jetstream.WithMsgID(id))
 	if errors.Is(err, context.DeadlineExceeded) {
-		err = cmp.Or(permissionError(js.Conn(), queue, before), err)
+		err = cmp.Or(permissionError(ctx, js.Conn(), before, "jobs."+queue+"."), err)
 	}
 	if err != nil {
 		return nil, sendError(id, err)
 	}
 	return ack, nil
+}
+
+func sendError(id string, err error) error {
+	if errors.Is(err, jetstream.ErrNoStreamResponse) {
+		err = fmt.Errorf("%w: there is no queue; call Provision, or NewWorker first", err)
+	}
+	return fmt.Errorf("queueing: send %.80q: %w", id, err)
 }
 
 // Job is a job for [SendAll]. Msg.Subject is ignored.
@@ -46,39 +53,69 @@ type Job struct {
 	Msg *nats.Msg
 }
 
-// SendAll publishes jobs as Send does, but it does not wait for the ack of one job
-// before it publishes the next. It returns the jobs that the stream did not confirm, and
-// an error that names each of them. They may or may not be stored: send them again with
-// the same IDs. An invalid job and one that the stream refuses do not affect the others.
-// After another error, such as a timeout or a disconnect, no more jobs are published.
+// SendAll publishes jobs as Send does, but does not wait for each ack before it publishes
+// the next job. It returns the jobs that the stream did not confirm, and an error that
+// names each of them. They may or may not be stored: send them again with the same IDs.
+// An invalid job, and one that the stream refuses, do not affect the others. If no ack
+// arrives for 5 s, or there is no stream, SendAll publishes no more jobs.
 func SendAll(ctx context.Context, js jetstream.JetStream, queue string, jobs ...Job) (unconfirmed []Job, err error) {
-	async, err := jetstream.New(js.Conn(), jetstream.WithPublishAsyncTimeout(ackTimeout))
-	if err != nil {
-		return jobs, fmt.Errorf("queueing: send: %w", err)
-	}
-	defer async.CleanupPublisher()
+	nc, before := js.Conn(), js.Conn().LastError()
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	before := js.Conn().LastError()
-	acks, errs := make([]jetstream.PubAckFuture, len(jobs)), make([]error, len(jobs))
-	for i := range len(jobs) + maxUnacked {
-		if i == maxUnacked {
-			flush, done := context.WithTimeout(ctx, ackTimeout)
-			_ = js.Conn().FlushWithContext(flush) // after it a permission violation has arrived
-			done()
-			if err := permissionError(js.Conn(), queue, before); err != nil {
-				stop(err)
+	acks, inbox := make(chan *nats.Msg, maxUnacked), nc.NewInbox()
+	sub, err := nc.ChanSubscribe(inbox+".*", acks)
+	if err != nil {
+		stop(err)
+	}
+	defer func() { _ = sub.Unsubscribe() }()                    // fails only if there is no subscription
+	errs, waiting := make([]error, len(jobs)), map[string]int{} // reply subject: index of the job
+	resolve := func(ack *nats.Msg) {
+		i, ok := waiting[ack.Subject]
+		if !ok {
+			return
+		}
+		delete(waiting, ack.Subject)
+		errs[i] = ackError(ack)
+		if errs[i] != nil && apiCode(errs[i]) == 0 { // the stream has not refused just this job
+			stop(errs[i])
+		}
+	}
+	await := func() {
+		select {
+		case ack := <-acks:
+			for resolve(ack); len(acks) > 0; {
+				resolve(<-acks)
 			}
+		case <-time.After(ackTimeout):
+			stop(cmp.Or(permissionError(ctx, nc, before, "jobs."+queue+"."), nats.ErrTimeout))
+		case <-ctx.Done():
 		}
-		if first := i - maxUnacked; first >= 0 && acks[first] != nil {
-			errs[first] = awaitAck(ctx, acks[first])
-			if errs[first] != nil && apiCode(errs[first]) == 0 { // the stream has not refused just this job
-				stop(errs[first])
-			}
+	}
+	for i, job := range jobs {
+		// A reply subject is used again, because the server finds it faster then.
+		reply := inbox + "." + strconv.Itoa(i%maxUnacked)
+		for _, used := waiting[reply]; used && ctx.Err() == nil; _, used = waiting[reply] {
+			await()
 		}
-		if i < len(jobs) {
-			acks[i], errs[i] = publishAsync(ctx, async, queue, jobs[i])
+		msg, err := newJob("jobs", queue, job.ID, job.Msg, nc.MaxPayload())
+		if err == nil && ctx.Err() != nil {
+			err = fmt.Errorf("not published: %w", context.Cause(ctx))
 		}
+		if err != nil {
+			errs[i] = err
+			continue
+		}
+		msg.Reply = reply
+		msg.Header.Set(jetstream.MsgIDHeader, job.ID)
+		if errs[i] = nc.PublishMsg(msg); errs[i] == nil {
+			waiting[reply] = i
+		}
+	}
+	for len(waiting) > 0 && ctx.Err() == nil {
+		await()
+	}
+	for _, i := range waiting {
+		errs[i] = context.Cause(ctx)
 	}
 	var named []error
 	for i, err := range errs {
@@ -89,49 +126,21 @@ func SendAll(ctx context.Context, js jetstream.JetStream, queue string, jobs ...
 	return unconfirmed, errors.Join(named...)
 }
 
-func publishAsync(ctx context.Context, async jetstream.JetStream, queue string, job Job) (jetstream.PubAckFuture, error) {
-	msg, err := newJob("jobs", queue, job.ID, job.Msg, async.Conn().MaxPayload())
-	if err != nil {
-		return nil, err
+// ackError returns the error in the reply to a publish.
+func ackError(reply *nats.Msg) error {
+	var ack struct {
+		Stream string
+		Error  *jetstream.APIError
 	}
-	if ctx.Err() != nil {
-		return nil, fmt.Errorf("not published: %w", context.Cause(ctx))
+	switch err := json.Unmarshal(reply.Data, &ack); {
+	case len(reply.Data) == 0:
+		return jetstream.ErrNoStreamResponse
+	case err != nil || ack.Stream == "" && ack.Error == nil: // not from JetStream
+		return jetstream.ErrInvalidJSAck
+	case ack.Error != nil:
+		return ack.Error
 	}
-	return async.PublishMsgAsync(msg, jetstream.WithMsgID(job.ID))
-}
-
-// awaitAck returns nil if the ack arrives before ctx ends.
-func awaitAck(ctx context.Context, ack jetstream.PubAckFuture) error {
-	select {
-	case <-ack.Ok():
-		return nil
-	case err := <-ack.Err():
-		return err
-	case <-ctx.Done():
-	}
-	select {
-	case <-ack.Ok(): // it was there before
-		return nil
-	default:
-		return context.Cause(ctx)
-	}
-}
-
-func sendError(id string, err error) error {
-	if errors.Is(err, jetstream.ErrNoStreamResponse) {
-		err = fmt.Errorf("%w: there is no queue; call Provision, or NewWorker first", err)
-	}
-	return fmt.Errorf("queueing: send %.80q: %w", id, err)
-}
-
-// permissionError returns the permission violation that the server has reported for a
-// job of queue since before, which was the last error of nc.
-func permissionError(nc *nats.Conn, queue string, before error) error {
-	err := nc.LastError()
-	if err == before || !errors.Is(err, nats.ErrPermissionViolation) || !strings.Contains(err.Error(), `"jobs.`+queue+`.`) {
-		return nil
-	}
-	return err
+	return nil
 }
 
 // State is the state of a job.

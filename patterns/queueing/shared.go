@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"reflect"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -53,13 +55,8 @@ func apiCode(err error) jetstream.ErrorCode {
 // isGone reports whether err means that the connection is closed, or that the
 // stream, bucket or consumer does not exist: waiting does not help.
 func isGone(err error) bool {
-	for _, gone := range []error{nats.ErrConnectionClosed, jetstream.ErrConnectionClosed, jetstream.ErrStreamNotFound,
-		jetstream.ErrBucketNotFound, jetstream.ErrConsumerNotFound, jetstream.ErrConsumerDeleted} {
-		if errors.Is(err, gone) {
-			return true
-		}
-	}
-	return false
+	return errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, jetstream.ErrConnectionClosed) || errors.Is(err, jetstream.ErrStreamNotFound) ||
+		errors.Is(err, jetstream.ErrBucketNotFound) || errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrConsumerDeleted)
 }
 
 // checkConsumer returns an error if cons cannot deliver any more. It returns nil if
@@ -284,11 +281,8 @@ func withGrace(ctx context.Context, grace time.Duration, before ...func()) (work
 // redeliveryDelay returns how long a message waits after a failed delivery attempt:
 // first, doubled after each further attempt, up to one minute.
 func redeliveryDelay(first time.Duration, delivery int) time.Duration {
-	delay := first
-	for ; delivery > 1 && delay < time.Minute; delivery-- {
-		delay = min(2*delay, time.Minute)
-	}
-	return delay
+	doubled := float64(first) * math.Exp2(float64(delivery-1))
+	return time.Duration(min(doubled, float64(max(first, time.Minute))))
 }
 
 // warnIf logs that an ack, nak or term failed, unless the message was acked before.
@@ -301,23 +295,32 @@ func warnIf(log *slog.Logger, action string, msg jetstream.Msg, err error) {
 // keepInProgress sends in-progress for the messages that inFlight returns, three times
 // per AckWait, so that the server does not redeliver them. The caller calls stop.
 func keepInProgress(ackWait time.Duration, log *slog.Logger, inFlight func() []jetstream.Msg) (stop func()) {
-	done, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		tick := time.NewTicker(ackWait / 3)
-		defer tick.Stop()
-		for {
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		for tick := time.Tick(ackWait / 3); ctx.Err() == nil; {
 			select {
-			case <-done:
-				return
-			case <-tick.C:
+			case <-ctx.Done():
+			case <-tick:
 				for _, msg := range inFlight() {
 					warnIf(log, "send in-progress", msg, msg.InProgress())
 				}
 			}
 		}
-	}()
-	return func() { close(done); <-stopped }
+	})
+	return func() { cancel(); running.Wait() }
+}
+
+// permissionError returns the permission violation that the server has reported since
+// before, the last error of nc, for a subject that begins with prefix. It waits until
+// the server has processed what was published, or until ctx ends.
+func permissionError(ctx context.Context, nc *nats.Conn, before error, prefix string) error {
+	_ = nc.FlushWithContext(ctx) // if it fails, there may be a violation all the same
+	err := nc.LastError()
+	if err == before || !errors.Is(err, nats.ErrPermissionViolation) || !strings.Contains(err.Error(), `"`+prefix) {
+		return nil
+	}
+	return err
 }
 
 // drainSubscription unsubscribes after the messages that were sent to sub until now.

@@ -3,6 +3,8 @@ package queueing
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,7 +31,7 @@ type Worker struct {
 func NewWorker(ctx context.Context, js jetstream.JetStream, queue string, cfg Config) (*Worker, error) {
 	stream, consumer, err := openQueue(ctx, js, queue, cfg, false)
 	if err != nil {
-		return nil, fmt.Errorf("queueing: queue %s: %w", queue, err)
+		return nil, err
 	}
 	cfg, err = cfg.normal(queue)
 	return &Worker{cfg: cfg, queue: queue, js: js, stream: stream, consumer: consumer, ready: make(chan delivery, cfg.Concurrency+cfg.Prefetch),
@@ -65,9 +67,7 @@ func (w *Worker) Run(ctx context.Context, handle Handler) error {
 	if err != nil {
 		return fmt.Errorf("queueing: queue %s: %w", w.queue, err)
 	}
-	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	if err := w.js.Conn().FlushWithContext(flush); err != nil {
+	if err := w.js.Conn().FlushTimeout(time.Second); err != nil {
 		w.cfg.Log.Warn("queueing: the last acks may be lost; their jobs will be redelivered", "queue", w.queue, "err", err)
 	}
 	return nil
@@ -76,28 +76,38 @@ func (w *Worker) Run(ctx context.Context, handle Handler) error {
 // fetch requests as many jobs as there are free slots, until ctx ends. It requests by
 // count: an open-ended Consume would buffer jobs that nothing keeps in progress.
 func (w *Worker) fetch(ctx context.Context) error {
-	for {
-		n := w.awaitSlots(ctx)
-		if n == 0 {
-			return nil
-		}
-		errs := make(chan error, 1)
+	for n := w.awaitSlots(ctx); n > 0; n = w.awaitSlots(ctx) {
+		gone := make(chan error, 1)
 		batch, err := w.consumer.Consume(w.accept,
 			jetstream.StopAfter(n), jetstream.PullMaxMessages(n), jetstream.PullHeartbeat(5*time.Second),
 			jetstream.PullPriorityGroup(group), jetstream.PullPrioritized(w.cfg.Priority),
-			jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
-				select {
-				case errs <- err:
-				default: // the first error is enough to check the consumer
+			jetstream.ConsumeErrHandler(func(batch jetstream.ConsumeContext, err error) {
+				// The server does not always report that a consumer was deleted.
+				if err := checkConsumer(ctx, w.consumer, err); err != nil {
+					select {
+					case gone <- err:
+					default:
+					}
+					batch.Stop()
 				}
 			}))
 		if err != nil {
 			return err
 		}
-		if err := w.awaitBatch(ctx, batch, errs); err != nil {
-			return err
+		unhook := context.AfterFunc(ctx, func() {
+			if w.js.Conn().IsConnected() {
+				batch.Drain() // jobs that the server has sent are still handled
+				return
+			}
+			batch.Stop() // without a connection none arrive, and Drain would wait for the server
+		})
+		<-batch.Closed()
+		unhook()
+		if len(gone) > 0 {
+			return <-gone
 		}
 	}
+	return nil
 }
 
 // awaitSlots waits until more than half of the prefetch slots are free, and returns
@@ -118,27 +128,55 @@ func (w *Worker) awaitSlots(ctx context.Context) int {
 	return 0
 }
 
-// awaitBatch waits for the end of a batch. It returns an error if the consumer cannot
-// deliver any more, which the server does not always report.
-func (w *Worker) awaitBatch(ctx context.Context, batch jetstream.ConsumeContext, errs <-chan error) error {
-	defer context.AfterFunc(ctx, func() {
-		if w.js.Conn().IsConnected() {
-			batch.Drain() // jobs that the server has sent are still handled
-			return
-		}
-		batch.Stop() // without a connection none arrive, and Drain would wait for the server
-	})()
-	for {
-		select {
-		case <-batch.Closed():
-			return nil
-		case err := <-errs:
-			w.cfg.Log.Debug("queueing: fetching is interrupted", "queue", w.queue, "err", err)
-			if err := checkConsumer(ctx, w.consumer, err); err != nil {
-				batch.Stop()
-				<-batch.Closed()
-				return err
-			}
-		}
+// delivery is one delivery of a job to this worker.
+type delivery struct {
+	msg jetstream.Msg
+	job Message
+}
+
+// accept queues a delivery for the handlers. After a disconnect longer than AckWait
+// the server may redeliver a job that is still in flight here: it is not started a
+// second time. A delivery beyond the free slots gets a nak.
+func (w *Worker) accept(msg jetstream.Msg) {
+	job, err := newMessage(msg)
+	if err != nil {
+		warnIf(w.cfg.Log, "read a message", msg, err)
+		return
+	}
+	w.mu.Lock()
+	_, duplicate := w.inflight[job.Sequence]
+	full := len(w.inflight) == cap(w.ready)
+	if !duplicate && !full {
+		w.inflight[job.Sequence] = msg
+		w.ready <- delivery{msg, job} // never blocks: it has one slot for each job in flight
+	}
+	w.mu.Unlock()
+	if full && !duplicate {
+		warnIf(w.cfg.Log, "nak", msg, msg.Nak())
+	}
+}
+
+func (w *Worker) release(d delivery) {
+	w.mu.Lock()
+	delete(w.inflight, d.job.Sequence)
+	w.mu.Unlock()
+	select {
+	case w.freed <- struct{}{}:
+	default:
+	}
+}
+
+// owned returns the jobs in flight, whether or not a handler has begun.
+func (w *Worker) owned() []jetstream.Msg {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Collect(maps.Values(w.inflight))
+}
+
+// nakAll returns all jobs in flight to the server. Their handlers may still run, but
+// their results have no effect: a message is acknowledged once.
+func (w *Worker) nakAll() {
+	for _, msg := range w.owned() {
+		warnIf(w.cfg.Log, "nak", msg, msg.Nak())
 	}
 }
