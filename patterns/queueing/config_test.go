@@ -69,8 +69,10 @@ func TestBadInput(t *testing.T) {
 func TestConfig(t *testing.T) {
 	s := natstest.Start(t)
 	for field, cfg := range map[string]queueing.Config{
-		"Concurrency": {Concurrency: -1}, "Prefetch": {Prefetch: -1}, "MaxAckPending": {MaxAckPending: -1}, "MaxDeliver": {MaxDeliver: -1}, "Priority": {Priority: 10},
-		"Replicas": {Replicas: -1}, "AckWait": {AckWait: time.Nanosecond}, "Backoff": {Backoff: -1}, "Grace": {Grace: -1}, "MaxAge": {MaxAge: 1}, "MaxBytes": {MaxBytes: -1},
+		"Concurrency": {Concurrency: -1}, "Prefetch": {Prefetch: -1}, "MaxAckPending": {MaxAckPending: -1}, "MaxDeliver": {MaxDeliver: -1},
+		"Priority": {Priority: 10},
+		"Replicas": {Replicas: -1}, "AckWait": {AckWait: time.Nanosecond}, "Backoff": {Backoff: -1}, "Grace": {Grace: -1}, "MaxAge": {MaxAge: 1},
+		"MaxBytes": {MaxBytes: -1},
 	} {
 		_, err := queueing.NewWorker(t.Context(), s.JetStream("a"), "mail", cfg)
 		require.ErrorIs(t, err, queueing.ErrConfig)

@@ -66,8 +66,9 @@
 //     failed job (TestFailed) nor another subscriber (TestMemberMessage).
 //   - Shutdown: Run finishes the jobs that it received (TestStop,
 //     TestStopOnTheWay, TestStopDisconnected). After Grace a Worker naks the
-//     rest and a Member drops it (TestGrace, TestGraceOfMember). A Member that
-//     is never run ends with its connection (TestMemberBeforeRun).
+//     rest and a Member drops it (TestGrace, TestGraceIgnored,
+//     TestGraceOfMember). A Member that is never run ends with its connection
+//     (TestMemberBeforeRun).
 //   - Concurrency: Concurrency and MaxAckPending are never exceeded
 //     (TestBothForms, TestMaxAckPending). A standby receives a job only when no
 //     worker of a higher priority is waiting (TestStandby).
@@ -81,9 +82,9 @@
 //     (TestMaxAckPendingInBackoff).
 //   - Every delivery counts as an attempt, also of a prefetched job whose
 //     handler did not start.
-//   - A handler must return when its context ends. Run waits for it, and the
-//     job is not redelivered while the handler runs and the worker is
-//     connected.
+//   - A handler must return when its context ends. Run waits for it, but after
+//     Grace its job is redelivered (TestGraceIgnored). Before that, the job is
+//     not redelivered while the handler runs and the worker is connected.
 //   - The server allows 512 waiting pull requests: one for each idle Worker.
 //   - A job with its headers must fit max_payload (1 MB by default), and its
 //     headers must fit 64 KiB. If a failed job does not fit these limits, its

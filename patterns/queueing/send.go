@@ -129,13 +129,13 @@ func SendAll(ctx context.Context, js jetstream.JetStream, queue string, jobs ...
 // ackError returns the error in the reply to a publish.
 func ackError(reply *nats.Msg) error {
 	var ack struct {
-		Stream string
-		Error  *jetstream.APIError
+		Seq   uint64
+		Error *jetstream.APIError
 	}
 	switch err := json.Unmarshal(reply.Data, &ack); {
 	case len(reply.Data) == 0:
 		return jetstream.ErrNoStreamResponse
-	case err != nil || ack.Stream == "" && ack.Error == nil: // not from JetStream
+	case err != nil || ack.Seq == 0 && ack.Error == nil: // not from JetStream
 		return jetstream.ErrInvalidJSAck
 	case ack.Error != nil:
 		return ack.Error

@@ -87,6 +87,21 @@ func TestGrace(t *testing.T) {
 	})
 }
 
+// A handler that ignores its context delays Run, but after Grace another worker receives
+// its job and the prefetched ones.
+func TestGraceIgnored(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		sc := newScene(t, s)
+		stop := sc.work(t, "a", queueing.Config{Prefetch: 1}, time.Hour, nil)
+		sc.send(t, "job-1", "job-2")
+		time.Sleep(time.Minute)
+		sc.work(t, "b", queueing.Config{}, 0, nil)
+		stop()
+		require.Equal(t, time.Hour, time.Since(sc.start).Round(time.Second))
+		require.ElementsMatch(t, []string{"0s a has job-1", "1m10s b has job-1", "1m10s b has job-2"}, sc.noted())
+	})
+}
+
 // A member handles its buffered jobs for no longer than Grace. The rest is lost, and the
 // log has their number.
 func TestGraceOfMember(t *testing.T) {
