@@ -39,7 +39,7 @@ func TestContainersCluster(t *testing.T) {
 	var mu sync.Mutex
 	done, ended := map[string]int{}, make(chan error, 1)
 	go func() {
-		ended <- w.Run(ctx, func(_ context.Context, msg *nats.Msg) error {
+		ended <- w.Run(ctx, func(_ context.Context, msg queueing.Message) error {
 			mu.Lock()
 			defer mu.Unlock()
 			done[msg.Subject]++

@@ -35,7 +35,7 @@ func Example() {
 		}
 	}
 	left := 2
-	err = worker.Run(ctx, func(_ context.Context, msg *nats.Msg) error {
+	err = worker.Run(ctx, func(_ context.Context, msg queueing.Message) error {
 		if left--; left == 0 {
 			stop() // Run finishes this one
 		}
@@ -57,5 +57,5 @@ func Example() {
 	fmt.Println("letter-2:", outcome.State, "because", outcome.Reason)
 	// Output:
 	// delivered: Dear letter-1
-	// letter-2: failed because queueing: poison: it has no address
+	// letter-2: failed because queueing: poison message: it has no address
 }

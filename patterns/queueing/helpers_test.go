@@ -25,20 +25,20 @@ func send(ctx context.Context, nc *nats.Conn, queue, id string, msg *nats.Msg) e
 	return err
 }
 
-// ledger is the world outside: what was done stays done.
+// ledger counts the handled jobs, by subject and by worker.
 type ledger struct {
 	mu    sync.Mutex
 	times map[string]int
 	by    map[int]int
 }
 
-func (l *ledger) did(msg *nats.Msg, worker int) error {
+func (l *ledger) did(job queueing.Message, worker int) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.times == nil {
 		l.times, l.by = map[string]int{}, map[int]int{}
 	}
-	l.times[msg.Subject]++
+	l.times[job.Subject]++
 	l.by[worker]++
 	return nil
 }

@@ -1,6 +1,7 @@
 package queueing
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,124 +12,127 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Offer publishes the job id to whichever member of the queue group is there, on
-// offers.<queue>.<id>; the Subject of msg is not used. Nobody learns what becomes
-// of the job: with no member there, it is gone.
+// Offer publishes a job to the queue group, on offers.<queue>.<id>; msg.Subject is
+// ignored. There is no confirmation: without a member the job is lost.
 func Offer(ctx context.Context, nc *nats.Conn, queue, id string, msg *nats.Msg) error {
-	if err := checkID(queue); err != nil {
-		return err
+	job, err := newJob("offers", queue, id, msg, nc.MaxPayload())
+	if err = cmp.Or(err, ctx.Err()); err != nil {
+		return fmt.Errorf("queueing: offer %.80q: %w", id, err)
 	}
-	m, err := job("offers", queue, id, msg, nc.MaxPayload())
-	if err != nil {
-		return err
-	}
-	if err = ctx.Err(); err == nil {
-		err = nc.PublishMsg(m)
-	}
-	if err != nil {
-		return fmt.Errorf("queueing: offer %s: %w", id, err)
+	if err := nc.PublishMsg(job); err != nil {
+		return fmt.Errorf("queueing: offer %.80q: %w", id, err)
 	}
 	return nil
 }
 
-// Member is one worker of a queue group: the server gives each job to one of the
-// members, whether or not it is busy.
+// Member is one worker of a queue group. The server delivers each job to one member,
+// whether or not that member is busy.
 type Member struct {
-	cfg Config
-	nc  *nats.Conn
-	sub *nats.Subscription
-	ran atomic.Bool
+	cfg      Config
+	nc       *nats.Conn
+	sub      *nats.Subscription
+	process  atomic.Pointer[func(*nats.Msg)] // nil until Run
+	ended    chan struct{}                   // closed after the last call of receive
+	handlers sync.WaitGroup
+	busy     chan struct{} // one element for each running handler but the last
 }
 
-// NewMember joins the group: once it returns, jobs come this way, and Run must be
-// called. The context bounds this call only.
+// NewMember joins the group: the jobs that arrive from now on are buffered for Run. The
+// context bounds this call only.
 func NewMember(ctx context.Context, nc *nats.Conn, queue string, cfg Config) (*Member, error) {
-	cfg, err := cfg.normal()
-	if err == nil {
-		err = checkID(queue)
-	}
-	if err == nil && cfg.Priority > 0 {
-		err = fmt.Errorf("%w: Priority is of the work queue", ErrConfig)
-	}
+	cfg, err := cfg.normal(queue)
 	if err != nil {
 		return nil, err
 	}
+	if cfg.Priority > 0 {
+		return nil, fmt.Errorf("%w: Priority is %d; a queue group has none", ErrConfig, cfg.Priority)
+	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	sub, err := nc.QueueSubscribeSync("offers."+queue+".*", queue)
-	if err == nil && cfg.Ahead > 0 {
-		err = sub.SetPendingLimits(cfg.InHand+cfg.Ahead, nats.DefaultSubPendingBytesLimit)
-	}
-	if err == nil {
-		err = errors.Join(nc.FlushWithContext(ctx), ctx.Err()) // a flush may win a race against an ended ctx
-	}
+	m := &Member{cfg: cfg, nc: nc, ended: make(chan struct{}), busy: make(chan struct{}, cfg.Concurrency-1)}
+	m.sub, err = nc.QueueSubscribe("offers."+queue+".*", queue, m.receive)
 	if err != nil {
-		_ = sub.Unsubscribe() // whatever it says, this sub is of no more use
 		return nil, fmt.Errorf("queueing: join %s: %w", queue, err)
 	}
-	return &Member{cfg: cfg, nc: nc, sub: sub}, nil
+	m.sub.SetClosedHandler(func(string) { close(m.ended) })
+	if cfg.Prefetch > 0 { // nats.go counts the message that receive has
+		err = m.sub.SetPendingLimits(cfg.Concurrency+cfg.Prefetch+1, nats.DefaultSubPendingBytesLimit)
+	}
+	err = errors.Join(err, nc.FlushWithContext(ctx), ctx.Err()) // a flush can succeed after ctx has ended
+	if err != nil {
+		_ = m.sub.Unsubscribe() // fails only if the connection is closed
+		return nil, fmt.Errorf("queueing: join %s: %w", queue, err)
+	}
+	return m, nil
 }
 
-// Run calls handle for each job, cfg.InHand at a time. When ctx ends it takes
-// leave of the group, finishes what it has been given, for as long as cfg.Grace
-// lets it, and returns nil once the handlers have returned; before that, it
-// returns only if it can no longer listen.
+// Run calls handle for each job, Concurrency jobs at a time. When ctx ends, Run leaves
+// the group and handles the jobs that it has buffered, for up to Grace; then it drops
+// the rest and cancels the handlers' context. It returns nil after all handlers have
+// returned. Before ctx ends, it returns only if the connection was closed.
 func (m *Member) Run(ctx context.Context, handle Handler) error {
 	if handle == nil {
 		return fmt.Errorf("%w: the handler is nil", ErrConfig)
 	}
-	if m.ran.Swap(true) {
-		return ErrTwice
+	work, stop := withGrace(ctx, m.cfg.Grace, m.dropRest)
+	defer stop()
+	process := func(msg *nats.Msg) {
+		// nats.go copies a message for each subscription, so that the handler may change it.
+		job := Message{ID: lastToken(msg.Subject), Subject: msg.Subject, Header: msg.Header, Data: msg.Data, Delivery: 1}
+		if err := callHandler(work, m.cfg.Log, msg.Subject, handle, job); err != nil {
+			m.cfg.Log.Error("queueing: the job failed", "subject", msg.Subject, "err", err)
+		}
 	}
-	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	defer context.AfterFunc(ctx, func() {
-		time.AfterFunc(m.cfg.Grace, cancel)
-		m.leave()
-	})()
-	var hands sync.WaitGroup
-	for range m.cfg.InHand {
-		hands.Go(func() { m.handle(work, handle) })
+	if !m.process.CompareAndSwap(nil, &process) {
+		return ErrAlreadyRun
 	}
-	hands.Wait()
-	undone, _, _ := m.sub.Pending() // none, and an error, once it is drained
-	_ = m.sub.Unsubscribe()
-	if undone > 0 {
-		m.cfg.Log.Warn("queueing: stopped with jobs undone", "subject", m.sub.Subject, "jobs", undone)
-	}
-	if ctx.Err() != nil {
-		return nil
-	}
-	return fmt.Errorf("queueing: group %s: %w", m.sub.Queue, nats.ErrConnectionClosed)
-}
-
-// leave has what was given to this member until now handled, and takes no more.
-func (m *Member) leave() {
-	if m.nc.IsConnected() {
-		_ = m.sub.Drain() // fails if there is nothing to take leave of
-		return
-	}
-	// A drain would wait for the server, which sends nothing now.
-	for n, _, err := m.sub.Pending(); n > 0 && err == nil; n, _, err = m.sub.Pending() {
-		time.Sleep(20 * time.Millisecond)
-	}
-	_ = m.sub.Unsubscribe()
-}
-
-// handle is one hand: it takes job after job until ctx ends or no more come.
-func (m *Member) handle(ctx context.Context, handle Handler) {
+	slow := m.sub.StatusChanged(nats.SubscriptionSlowConsumer)
+	defer context.AfterFunc(ctx, func() { drainSubscription(m.nc, m.sub) })()
 	for {
-		msg, err := m.sub.NextMsgWithContext(ctx)
-		switch {
-		case errors.Is(err, nats.ErrSlowConsumer):
+		select {
+		case <-m.ended:
+			m.handlers.Wait()
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("queueing: group %s: %w", m.sub.Queue, nats.ErrConnectionClosed)
+		case _, open := <-slow:
+			if !open { // the subscription has ended
+				slow = nil
+				continue
+			}
 			dropped, _ := m.sub.Dropped()
 			m.cfg.Log.Warn("queueing: too slow, jobs are dropped", "subject", m.sub.Subject, "so far", dropped)
-			continue
-		case err != nil:
-			return
-		}
-		if err := call(ctx, handle, msg, m.cfg.Log); err != nil {
-			m.cfg.Log.Error("queueing: job failed", "subject", msg.Subject, "err", err)
 		}
 	}
+}
+
+// receive handles a message, or starts its handler if others may run beside it. Before
+// Run it blocks, so that nats.go buffers the messages.
+func (m *Member) receive(msg *nats.Msg) {
+	for m.process.Load() == nil && msg.Sub.IsValid() {
+		time.Sleep(10 * time.Millisecond)
+	}
+	process := m.process.Load()
+	if process == nil {
+		return // the connection is closed
+	}
+	if m.cfg.Concurrency == 1 {
+		(*process)(msg)
+		return
+	}
+	m.handlers.Go(func() {
+		(*process)(msg)
+		<-m.busy
+	})
+	m.busy <- struct{}{} // blocks while Concurrency handlers run
+}
+
+// dropRest ends the subscription with the jobs that are still buffered.
+func (m *Member) dropRest() {
+	pending, _, _ := m.sub.Pending() // with the message that receive has
+	if pending > 1 {
+		m.cfg.Log.Warn("queueing: Grace is over, jobs are dropped", "subject", m.sub.Subject, "jobs", pending-1)
+	}
+	_ = m.sub.Unsubscribe() // fails only if the connection is closed
 }

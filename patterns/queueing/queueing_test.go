@@ -61,7 +61,7 @@ var suite = []struct {
 		var l ledger
 		stops := make([]func(), 3)
 		for i := range stops {
-			stops[i] = b.start(t, fmt.Sprint("worker-", i), b.cfg, func(ctx context.Context, msg *nats.Msg) error {
+			stops[i] = b.start(t, fmt.Sprint("worker-", i), b.cfg, func(ctx context.Context, msg queueing.Message) error {
 				return l.did(msg, i)
 			})
 		}
@@ -75,24 +75,25 @@ var suite = []struct {
 		}
 	}},
 	{"payload and headers arrive as they were sent", func(t *testing.T, b bench) {
-		got := make(chan *nats.Msg, 1)
-		stop := b.start(t, "worker", b.cfg, func(_ context.Context, msg *nats.Msg) error { got <- msg; return nil })
+		got := make(chan queueing.Message, 1)
+		stop := b.start(t, "worker", b.cfg, func(_ context.Context, msg queueing.Message) error { got <- msg; return nil })
 		defer stop()
 		sent := &nats.Msg{Subject: "ignored", Header: nats.Header{"Trace": {"a", "b"}}, Data: []byte{0, 255, '\r', '\n'}}
 		require.NoError(t, b.send(t.Context(), b.connect("client"), b.queue, "job-1", sent))
 		msg := <-got
 		require.Equal(t, sent.Data, msg.Data)
 		require.Equal(t, []string{"a", "b"}, msg.Header["Trace"])
-		require.Empty(t, msg.Reply)
+		require.Equal(t, "job-1", msg.ID)
+		require.Equal(t, 1, msg.Delivery)
 		require.Equal(t, "ignored", sent.Subject, "the caller's message is left alone")
 		require.Len(t, sent.Header, 1, "the caller's message is left alone")
 	}},
-	{"no more than InHand jobs are handled at once, and as many as that", func(t *testing.T, b bench) {
+	{"exactly Concurrency jobs are handled at once", func(t *testing.T, b bench) {
 		var l ledger
 		var now, most atomic.Int32
 		cfg := b.cfg
-		cfg.InHand = 4
-		stop := b.start(t, "worker", cfg, func(_ context.Context, msg *nats.Msg) error {
+		cfg.Concurrency = 4
+		stop := b.start(t, "worker", cfg, func(_ context.Context, msg queueing.Message) error {
 			if n := now.Add(1); n > most.Load() {
 				most.Store(n)
 			}
@@ -105,9 +106,9 @@ var suite = []struct {
 		l.wait(t, 60)
 		require.EqualValues(t, 4, most.Load())
 	}},
-	{"a stop finishes what is in hand, and takes no more", func(t *testing.T, b bench) {
+	{"a stop finishes the job in flight and receives no more", func(t *testing.T, b bench) {
 		begun, ended := make(chan bool, 9), make(chan error, 9)
-		stop := b.start(t, "worker", b.cfg, func(ctx context.Context, _ *nats.Msg) error {
+		stop := b.start(t, "worker", b.cfg, func(ctx context.Context, _ queueing.Message) error {
 			begun <- true
 			time.Sleep(100 * time.Millisecond)
 			ended <- ctx.Err()
@@ -118,14 +119,14 @@ var suite = []struct {
 		<-begun
 		stop()
 		require.Len(t, ended, 1)
-		require.NoError(t, <-ended, "the job in hand was not cut short")
+		require.NoError(t, <-ended, "its context has not ended")
 		require.NoError(t, b.send(t.Context(), nc, b.queue, "job-2", &nats.Msg{}))
 		time.Sleep(100 * time.Millisecond)
 		require.Empty(t, begun)
 	}},
 	{"neither an error nor a panic stops the worker", func(t *testing.T, b bench) {
 		var l ledger
-		stop := b.start(t, "worker", b.cfg, func(_ context.Context, msg *nats.Msg) error {
+		stop := b.start(t, "worker", b.cfg, func(_ context.Context, msg queueing.Message) error {
 			l.did(msg, 0)
 			switch msg.Header.Get("Do") {
 			case "err":
@@ -143,15 +144,15 @@ var suite = []struct {
 		}
 		l.wait(t, 3)
 	}},
-	{"a worker told to stop before it began ends at once", func(t *testing.T, b bench) {
+	{"Run returns at once if its context has ended", func(t *testing.T, b bench) {
 		w, err := b.join(t.Context(), b.connect("worker"), b.queue, b.cfg)
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		never := func(context.Context, *nats.Msg) error { return nil }
+		never := func(context.Context, queueing.Message) error { return nil }
 		require.ErrorIs(t, w.Run(ctx, nil), queueing.ErrConfig)
 		require.NoError(t, w.Run(ctx, never))
-		require.ErrorIs(t, w.Run(ctx, never), queueing.ErrTwice)
+		require.ErrorIs(t, w.Run(ctx, never), queueing.ErrAlreadyRun)
 	}},
 }
 
@@ -168,8 +169,7 @@ func TestBothForms(t *testing.T) {
 	}
 }
 
-// conform runs the suite on the server that connect reaches. Each connection is
-// closed by whoever made it; each case has a queue of its own.
+// conform runs the suite on the server that connect reaches, with a queue for each case.
 func conform(t *testing.T, connect func(t *testing.T, name string) *nats.Conn, cfg queueing.Config) {
 	for i, f := range forms {
 		for j, tc := range suite {

@@ -1,7 +1,9 @@
 package queueing
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -11,88 +13,186 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Send stores the job id in the work queue, on jobs.<queue>.<id>; the Subject of
-// msg is not used. An id names one job: sent again within two minutes, as it
-// should be after an error, which leaves open whether the job is stored, it is
-// stored once.
+const (
+	ackTimeout = 5 * time.Second
+	maxUnacked = 100 // jobs that SendAll publishes before it waits for an ack
+)
+
+// Send publishes a job to the work queue, on jobs.<queue>.<id>; msg.Subject is
+// ignored. It returns when the stream has stored the job. After an error the job may
+// or may not be stored: call Send again with the same ID. The stream stores an ID
+// once in 2 minutes.
 func Send(ctx context.Context, js jetstream.JetStream, queue, id string, msg *nats.Msg) (*jetstream.PubAck, error) {
-	if err := checkID(queue); err != nil {
-		return nil, err
+	job, err := newJob("jobs", queue, id, msg, js.Conn().MaxPayload())
+	if err = cmp.Or(err, ctx.Err()); err != nil {
+		return nil, sendError(id, err)
 	}
-	m, err := job("jobs", queue, id, msg, js.Conn().MaxPayload())
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
 	defer cancel()
-	var ack *jetstream.PubAck
-	if err = ctx.Err(); err == nil {
-		ack, err = js.PublishMsg(ctx, m, jetstream.WithMsgID(id))
-	}
-	if errors.Is(err, jetstream.ErrNoStreamResponse) {
-		err = fmt.Errorf("%w: there is no queue; call Provision, or NewWorker first", err)
+	before := js.Conn().LastError()
+	ack, err := js.PublishMsg(ctx, job, jetstream.WithMsgID(id))
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = cmp.Or(permissionError(ctx, js.Conn(), before, "jobs."+queue+"."), err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("queueing: send %s: %w", id, err)
+		return nil, sendError(id, err)
 	}
 	return ack, nil
 }
 
-// State is where a job stands.
+func sendError(id string, err error) error {
+	if errors.Is(err, jetstream.ErrNoStreamResponse) {
+		err = fmt.Errorf("%w: there is no queue; call Provision, or NewWorker first", err)
+	}
+	return fmt.Errorf("queueing: send %.80q: %w", id, err)
+}
+
+// Job is a job for [SendAll]. Msg.Subject is ignored.
+type Job struct {
+	ID  string
+	Msg *nats.Msg
+}
+
+// SendAll publishes jobs as Send does, but does not wait for each ack before it publishes
+// the next job. It returns the jobs that the stream did not confirm, and an error that
+// names each of them. They may or may not be stored: send them again with the same IDs.
+// An invalid job, and one that the stream refuses, do not affect the others. If no ack
+// arrives for 5 s, or there is no stream, SendAll publishes no more jobs.
+func SendAll(ctx context.Context, js jetstream.JetStream, queue string, jobs ...Job) (unconfirmed []Job, err error) {
+	nc, before := js.Conn(), js.Conn().LastError()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	acks, inbox := make(chan *nats.Msg, maxUnacked), nc.NewInbox()
+	sub, err := nc.ChanSubscribe(inbox+".*", acks)
+	if err != nil {
+		stop(err)
+	}
+	defer func() { _ = sub.Unsubscribe() }()                    // fails only if there is no subscription
+	errs, waiting := make([]error, len(jobs)), map[string]int{} // reply subject: index of the job
+	resolve := func(ack *nats.Msg) {
+		i, ok := waiting[ack.Subject]
+		if !ok {
+			return
+		}
+		delete(waiting, ack.Subject)
+		errs[i] = ackError(ack)
+		if errs[i] != nil && apiCode(errs[i]) == 0 { // the stream has not refused just this job
+			stop(errs[i])
+		}
+	}
+	await := func() {
+		select {
+		case ack := <-acks:
+			for resolve(ack); len(acks) > 0; {
+				resolve(<-acks)
+			}
+		case <-time.After(ackTimeout):
+			stop(cmp.Or(permissionError(ctx, nc, before, "jobs."+queue+"."), nats.ErrTimeout))
+		case <-ctx.Done():
+		}
+	}
+	for i, job := range jobs {
+		// A reply subject is used again, because the server finds it faster then.
+		reply := inbox + "." + strconv.Itoa(i%maxUnacked)
+		for _, used := waiting[reply]; used && ctx.Err() == nil; _, used = waiting[reply] {
+			await()
+		}
+		msg, err := newJob("jobs", queue, job.ID, job.Msg, nc.MaxPayload())
+		if err == nil && ctx.Err() != nil {
+			err = fmt.Errorf("not published: %w", context.Cause(ctx))
+		}
+		if err != nil {
+			errs[i] = err
+			continue
+		}
+		msg.Reply = reply
+		msg.Header.Set(jetstream.MsgIDHeader, job.ID)
+		if errs[i] = nc.PublishMsg(msg); errs[i] == nil {
+			waiting[reply] = i
+		}
+	}
+	for len(waiting) > 0 && ctx.Err() == nil {
+		await()
+	}
+	for _, i := range waiting {
+		errs[i] = context.Cause(ctx)
+	}
+	var named []error
+	for i, err := range errs {
+		if err != nil {
+			unconfirmed, named = append(unconfirmed, jobs[i]), append(named, sendError(jobs[i].ID, err))
+		}
+	}
+	return unconfirmed, errors.Join(named...)
+}
+
+// ackError returns the error in the reply to a publish.
+func ackError(reply *nats.Msg) error {
+	var ack struct {
+		Seq   uint64
+		Error *jetstream.APIError
+	}
+	switch err := json.Unmarshal(reply.Data, &ack); {
+	case len(reply.Data) == 0:
+		return jetstream.ErrNoStreamResponse
+	case err != nil || ack.Seq == 0 && ack.Error == nil: // not from JetStream
+		return jetstream.ErrInvalidJSAck
+	case ack.Error != nil:
+		return ack.Error
+	}
+	return nil
+}
+
+// State is the state of a job.
 type State string
 
 const (
-	Waiting State = "waiting" // in the queue, in a worker's hand, or between two tries
-	Failed  State = "failed"  // given up, and kept for Config.Keep
-	Done    State = "done"    // neither: a job never sent is not told from one that was done
+	Waiting State = "waiting" // in the stream: not yet delivered, in flight, or in backoff
+	Failed  State = "failed"  // in FAILED_<queue>, for Config.MaxAge
+	Done    State = "done"    // in neither stream; also the state of an ID that was never sent
 )
 
-// Outcome is what has become of a job.
+// Outcome is the result of Check.
 type Outcome struct {
-	State  State
-	Reason string // of Failed: the error of the last try
-	Tries  int    // of Failed: how often it was delivered
+	State      State
+	Reason     string // of Failed: the error of the last attempt
+	Deliveries int    // of Failed: the number of delivery attempts
 }
 
-// Headers of a failed job, beside those it was sent with.
+// Headers of a failed job, in addition to the headers of the job.
 const (
-	HeaderReason    = "Queue-Reason"    // the error of the last try
-	HeaderTries     = "Queue-Tries"     // how often it was delivered
-	HeaderTruncated = "Queue-Truncated" // "true": payload and headers left no room for these, and are not kept
+	HeaderReason     = "Queue-Reason"     // the error of the last attempt
+	HeaderDeliveries = "Queue-Deliveries" // the number of delivery attempts
+	HeaderTruncated  = "Queue-Truncated"  // "true": the job did not fit with these headers; its payload and its own headers were dropped
 )
 
-// Check tells what has become of the job id. A failure is stored before the job
-// leaves the queue, so a failed job is never taken for one done: a job that a Worker
-// has just settled may still be called Waiting, for a moment. The failure is also kept
-// when the job is sent again and done: try a failed job again under a new id.
+// Check returns the state of a job. A worker stores a failed job before it removes it
+// from the queue, so a failed job is never reported as Done. A job that was just
+// acknowledged can be reported as Waiting for a moment. Send a failed job again under
+// a new ID: its old ID stays Failed for Config.MaxAge.
 func Check(ctx context.Context, js jetstream.JetStream, queue, id string) (Outcome, error) {
-	for _, token := range []string{queue, id} {
-		if err := checkID(token); err != nil {
-			return Outcome{}, err
-		}
+	if err := cmp.Or(checkID(queue), checkID(id)); err != nil {
+		return Outcome{}, err
 	}
-	_, err := last(ctx, js, "JOBS_"+queue, "jobs."+queue+"."+id)
+	_, err := lastMsg(ctx, js, "JOBS_"+queue, "jobs."+queue+"."+id)
 	if err == nil {
 		return Outcome{State: Waiting}, nil
 	}
-	var msg *jetstream.RawStreamMsg
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		msg, err = last(ctx, js, "FAILED_"+queue, "failed."+queue+"."+id)
-	}
-	switch {
-	case errors.Is(err, jetstream.ErrMsgNotFound):
-		return Outcome{State: Done}, nil
-	case err != nil:
+	if !errors.Is(err, jetstream.ErrMsgNotFound) {
 		return Outcome{}, fmt.Errorf("queueing: check %s: %w", id, err)
 	}
-	tries, err := strconv.Atoi(msg.Header.Get(HeaderTries))
-	if err != nil {
-		return Outcome{}, fmt.Errorf("queueing: check %s: %s is not from a Worker: %w", id, msg.Subject, err)
+	msg, err := lastMsg(ctx, js, "FAILED_"+queue, "failed."+queue+"."+id)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return Outcome{State: Done}, nil
 	}
-	return Outcome{State: Failed, Reason: msg.Header.Get(HeaderReason), Tries: tries}, nil
+	if err != nil {
+		return Outcome{}, fmt.Errorf("queueing: check %s: %w", id, err)
+	}
+	deliveries, _ := strconv.Atoi(msg.Header.Get(HeaderDeliveries)) // 0 if it is not from a Worker
+	return Outcome{State: Failed, Reason: msg.Header.Get(HeaderReason), Deliveries: deliveries}, nil
 }
 
-func last(ctx context.Context, js jetstream.JetStream, stream, subject string) (*jetstream.RawStreamMsg, error) {
+func lastMsg(ctx context.Context, js jetstream.JetStream, stream, subject string) (*jetstream.RawStreamMsg, error) {
 	s, err := callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, stream) })
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", stream, err)

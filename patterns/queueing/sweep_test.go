@@ -21,18 +21,17 @@ import (
 
 var histories = flag.Uint64("histories", 6, "fault histories to go through")
 
-// process is a worker as the sweep lets it live and die: work calls handle for the
-// jobs of "mail" until ctx ends.
-type process func(ctx context.Context, js jetstream.JetStream, handle queueing.Handler)
+// worker calls handle for the jobs of "mail" until ctx ends.
+type worker func(ctx context.Context, js jetstream.JetStream, handle queueing.Handler)
 
-func honest(ctx context.Context, js jetstream.JetStream, handle queueing.Handler) {
-	w, err := queueing.NewWorker(ctx, js, "mail", queueing.Config{InHand: 2, Ahead: 2, Tries: 50, Grace: time.Second})
+func correct(ctx context.Context, js jetstream.JetStream, handle queueing.Handler) {
+	w, err := queueing.NewWorker(ctx, js, "mail", queueing.Config{Concurrency: 2, Prefetch: 2, MaxDeliver: 50, Grace: time.Second})
 	if err == nil {
-		_ = w.Run(ctx, handle) // the sweep judges by what was done
+		_ = w.Run(ctx, handle) // the sweep checks the handled jobs
 	}
 }
 
-// ackFirst is the twin with the bug: it acks, and then does the job.
+// ackFirst is a mutant: it acks before it handles the job.
 func ackFirst(ctx context.Context, js jetstream.JetStream, handle queueing.Handler) {
 	cons, err := js.Consumer(ctx, "JOBS_mail", "workers")
 	if err != nil {
@@ -40,7 +39,7 @@ func ackFirst(ctx context.Context, js jetstream.JetStream, handle queueing.Handl
 	}
 	c, err := cons.Consume(func(msg jetstream.Msg) {
 		_ = msg.Ack()
-		_ = handle(ctx, &nats.Msg{Subject: msg.Subject(), Data: msg.Data()})
+		_ = handle(ctx, queueing.Message{Subject: msg.Subject(), Data: msg.Data()})
 	}, jetstream.PullMaxMessages(4), jetstream.PullPriorityGroup("workers"))
 	if err == nil {
 		<-ctx.Done()
@@ -49,27 +48,27 @@ func ackFirst(ctx context.Context, js jetstream.JetStream, handle queueing.Handl
 	}
 }
 
-// history sends thirty jobs, every fifth of them poison, to two workers, while
-// links are cut, workers die and are replaced, and the server restarts. It returns
-// what is amiss with the jobs when all is calm again.
-func history(t *testing.T, seed uint64, work process) (amiss []string) {
+// history sends thirty jobs, every fifth of them poison, to two workers, with
+// disconnects, crashed workers and server restarts. It returns the violations of the
+// guarantee.
+func history(t *testing.T, seed uint64, work worker) (violations []string) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		sc := newScene(t, s)
 		chance := rand.New(rand.NewPCG(seed, 0))
 		var done ledger
 		var all sync.WaitGroup
-		born := 0
-		spawn := func() (name string, die func()) {
-			born++
-			name = fmt.Sprint("worker-", born)
-			var dead atomic.Bool
+		started := 0
+		start := func() (name string, crash func()) {
+			started++
+			name = fmt.Sprint("worker-", started)
+			var crashed atomic.Bool
 			ctx, cancel := context.WithCancel(t.Context())
 			js := s.JetStream(name)
 			all.Go(func() {
-				work(ctx, js, func(_ context.Context, msg *nats.Msg) error {
+				work(ctx, js, func(_ context.Context, msg queueing.Message) error {
 					time.Sleep(time.Duration(len(msg.Subject)+int(seed%7)) * 20 * time.Millisecond)
-					if dead.Load() {
-						return context.Canceled // the dead do nothing
+					if crashed.Load() {
+						return context.Canceled // it has crashed
 					}
 					if strings.HasSuffix(msg.Subject, "0") || strings.HasSuffix(msg.Subject, "5") {
 						return queueing.ErrPoison
@@ -77,12 +76,12 @@ func history(t *testing.T, seed uint64, work process) (amiss []string) {
 					return done.did(msg, 0)
 				})
 			})
-			return name, func() { dead.Store(true); s.Link(name).Down(); cancel() }
+			return name, func() { crashed.Store(true); s.Link(name).Down(); cancel() }
 		}
 		var names [2]string
-		var die [2]func()
+		var crash [2]func()
 		for i := range names {
-			names[i], die[i] = spawn()
+			names[i], crash[i] = start()
 		}
 		all.Go(func() {
 			for i := range 30 {
@@ -105,8 +104,8 @@ func history(t *testing.T, seed uint64, work process) (amiss []string) {
 				time.Sleep(time.Duration(chance.IntN(40)) * time.Second)
 				s.Link(names[i]).Up()
 			case 3:
-				die[i]()
-				names[i], die[i] = spawn()
+				crash[i]()
+				names[i], crash[i] = start()
 			case 4:
 				s.Stop()
 				time.Sleep(time.Duration(chance.IntN(3)) * time.Second)
@@ -125,27 +124,27 @@ func history(t *testing.T, seed uint64, work process) (amiss []string) {
 			}
 			switch {
 			case o.State != want:
-				amiss = append(amiss, fmt.Sprintf("seed %d: %s is %s, not %s", seed, id, o.State, want))
+				violations = append(violations, fmt.Sprintf("seed %d: %s is %s, not %s", seed, id, o.State, want))
 			case want == queueing.Done && n == 0:
-				amiss = append(amiss, fmt.Sprintf("seed %d: %s is lost", seed, id))
+				violations = append(violations, fmt.Sprintf("seed %d: %s is lost", seed, id))
 			}
 		}
-		die[0]()
-		die[1]()
+		crash[0]()
+		crash[1]()
 		all.Wait()
 	})
-	return amiss
+	return violations
 }
 
-// Whatever is cut, killed or restarted, each job is done at least once or has
-// failed, and none is lost.
+// During disconnects, crashes and restarts each job is handled at least once, or is
+// stored as failed.
 func TestSweep(t *testing.T) {
 	for seed := range *histories {
-		require.Empty(t, history(t, seed, honest))
+		require.Empty(t, history(t, seed, correct))
 	}
 }
 
-// The same faults find the worker that acks first.
+// The same faults lose jobs of a worker that acks first.
 func TestSweepFindsAckFirst(t *testing.T) {
 	for seed := range *histories {
 		for _, what := range history(t, seed, ackFirst) {

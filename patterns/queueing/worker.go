@@ -2,8 +2,9 @@ package queueing
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,145 +14,169 @@ import (
 
 // Worker is one worker of a work queue.
 type Worker struct {
-	cfg   Config
-	queue string
-	js    jetstream.JetStream
-	cons  jetstream.Consumer
-	ran   atomic.Bool
-	ready chan *held
-	room  chan struct{} // holds one when a job has been put down
+	cfg      Config
+	queue    string
+	js       jetstream.JetStream
+	stream   jetstream.Stream
+	consumer jetstream.Consumer
+	ran      atomic.Bool
+	ready    chan delivery
+	freed    chan struct{} // has one element after a slot was freed
 
-	mu   sync.Mutex       // guards what follows
-	hand map[uint64]*held // by sequence in the stream
-	over bool             // handed back; no more is taken
+	mu       sync.Mutex               // guards what follows
+	inflight map[uint64]jetstream.Msg // by stream sequence
 }
 
 // NewWorker finds or creates the queue. The context bounds this call only.
 func NewWorker(ctx context.Context, js jetstream.JetStream, queue string, cfg Config) (*Worker, error) {
-	cfg, err := cfg.normal()
-	if err == nil {
-		err = checkID(queue)
-	}
+	stream, consumer, err := openQueue(ctx, js, queue, cfg, false)
 	if err != nil {
 		return nil, err
 	}
-	cons, err := setup(ctx, js, queue, cfg)
-	if err != nil {
-		return nil, fmt.Errorf("queueing: queue %s: %w", queue, err)
-	}
-	return &Worker{cfg: cfg, queue: queue, js: js, cons: cons, ready: make(chan *held, cfg.InHand+cfg.Ahead),
-		room: make(chan struct{}, 1), hand: map[uint64]*held{}}, nil
+	cfg, err = cfg.normal(queue)
+	return &Worker{cfg: cfg, queue: queue, js: js, stream: stream, consumer: consumer, ready: make(chan delivery, cfg.Concurrency+cfg.Prefetch),
+		freed: make(chan struct{}, 1), inflight: map[uint64]jetstream.Msg{}}, err
 }
 
-// Run calls handle for each job, cfg.InHand at a time. When ctx ends it takes no
-// more, finishes what it has been given, hands back after cfg.Grace what is not
-// finished, and returns nil once the handlers have returned; before that, it
-// returns only if it can no longer take jobs.
+// Run calls handle for each job, Concurrency jobs at a time. When ctx ends, Run stops
+// fetching and waits up to Grace for the handlers; then it naks the remaining jobs and
+// cancels the handlers' context. It returns nil after all handlers have returned. Before
+// ctx ends, it returns only if the queue was deleted or the connection was closed.
 func (w *Worker) Run(ctx context.Context, handle Handler) error {
 	if handle == nil {
 		return fmt.Errorf("%w: the handler is nil", ErrConfig)
 	}
 	if w.ran.Swap(true) {
-		return ErrTwice
+		return ErrAlreadyRun
 	}
-	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	defer context.AfterFunc(ctx, func() {
-		time.AfterFunc(w.cfg.Grace, func() { w.handBack(); cancel() }) // in this order, or a late answer could still settle a job
-	})()
-	var hands, extender sync.WaitGroup
-	for range w.cfg.InHand {
-		hands.Go(func() {
-			for h := range w.ready {
-				w.do(work, h, handle)
+	work, stop := withGrace(ctx, w.cfg.Grace, w.nakAll)
+	defer stop()
+	stopProgress := keepInProgress(w.cfg.AckWait, w.cfg.Log, w.owned)
+	var handlers sync.WaitGroup
+	for range w.cfg.Concurrency {
+		handlers.Go(func() {
+			for d := range w.ready {
+				w.process(work, d, handle)
 			}
 		})
 	}
-	done := make(chan struct{})
-	extender.Go(func() { w.extend(done) })
-	err := w.take(ctx)
-	close(w.ready) // nothing is put after the end of the last batch
-	hands.Wait()
-	close(done)
-	extender.Wait()
+	err := w.fetch(ctx)
+	close(w.ready) // accept is not called after the end of the last batch
+	handlers.Wait()
+	stopProgress()
 	if err != nil {
 		return fmt.Errorf("queueing: queue %s: %w", w.queue, err)
 	}
-	flush, stop := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer stop()
-	if err := w.js.Conn().FlushWithContext(flush); err != nil {
-		w.cfg.Log.Warn("queueing: the last acks may be lost; their jobs will be done again", "queue", w.queue, "err", err)
+	if err := w.js.Conn().FlushTimeout(time.Second); err != nil {
+		w.cfg.Log.Warn("queueing: the last acks may be lost; their jobs will be redelivered", "queue", w.queue, "err", err)
 	}
 	return nil
 }
 
-// take fetches as many jobs as there is room for, again and again. Fetching by
-// count, into a channel of its own, keeps every delivered job where extend sees
-// it: in the buffer of an open-ended Consume its deadline would pass unseen.
-func (w *Worker) take(ctx context.Context) error {
-	for {
-		n := w.free()
-		for ; n <= w.cfg.Ahead/2 && ctx.Err() == nil; n = w.free() {
-			select {
-			case <-w.room:
-			case <-ctx.Done():
-			}
-		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		errs := make(chan error, 1)
-		batch, err := w.cons.Consume(w.put,
+// fetch requests as many jobs as there are free slots, until ctx ends. It requests by
+// count: an open-ended Consume would buffer jobs that nothing keeps in progress.
+func (w *Worker) fetch(ctx context.Context) error {
+	for n := w.awaitSlots(ctx); n > 0; n = w.awaitSlots(ctx) {
+		gone := make(chan error, 1)
+		batch, err := w.consumer.Consume(w.accept,
 			jetstream.StopAfter(n), jetstream.PullMaxMessages(n), jetstream.PullHeartbeat(5*time.Second),
 			jetstream.PullPriorityGroup(group), jetstream.PullPrioritized(w.cfg.Priority),
-			jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
-				select {
-				case errs <- err:
-				default: // one is enough to have a look
+			jetstream.ConsumeErrHandler(func(batch jetstream.ConsumeContext, err error) {
+				// The server does not always report that a consumer was deleted.
+				if err := checkConsumer(ctx, w.consumer, err); err != nil {
+					select {
+					case gone <- err:
+					default:
+					}
+					batch.Stop()
 				}
 			}))
 		if err != nil {
 			return err
 		}
-		if err := w.watch(ctx, batch, errs); err != nil {
-			batch.Stop()
-			<-batch.Closed()
-			return err
+		unhook := context.AfterFunc(ctx, func() {
+			if w.js.Conn().IsConnected() {
+				batch.Drain() // jobs that the server has sent are still handled
+				return
+			}
+			batch.Stop() // without a connection none arrive, and Drain would wait for the server
+		})
+		<-batch.Closed()
+		unhook()
+		if len(gone) > 0 {
+			return <-gone
 		}
+	}
+	return nil
+}
+
+// awaitSlots waits until more than half of the prefetch slots are free, and returns
+// the number of free slots; 0 after ctx has ended.
+func (w *Worker) awaitSlots(ctx context.Context) int {
+	for ctx.Err() == nil {
+		w.mu.Lock()
+		n := cap(w.ready) - len(w.inflight)
+		w.mu.Unlock()
+		if n > w.cfg.Prefetch/2 {
+			return n
+		}
+		select {
+		case <-w.freed:
+		case <-ctx.Done():
+		}
+	}
+	return 0
+}
+
+// delivery is one delivery of a job to this worker.
+type delivery struct {
+	msg jetstream.Msg
+	job Message
+}
+
+// accept queues a delivery for the handlers. After a disconnect longer than AckWait
+// the server may redeliver a job that is still in flight here: it is not started a
+// second time. A delivery beyond the free slots gets a nak.
+func (w *Worker) accept(msg jetstream.Msg) {
+	job, err := newMessage(msg)
+	if err != nil {
+		warnIf(w.cfg.Log, "read a message", msg, err)
+		return
+	}
+	w.mu.Lock()
+	_, duplicate := w.inflight[job.Sequence]
+	full := len(w.inflight) == cap(w.ready)
+	if !duplicate && !full {
+		w.inflight[job.Sequence] = msg
+		w.ready <- delivery{msg, job} // never blocks: it has one slot for each job in flight
+	}
+	w.mu.Unlock()
+	if full && !duplicate {
+		warnIf(w.cfg.Log, "nak", msg, msg.Nak())
 	}
 }
 
-// watch waits for the end of a batch. It returns an error if there is nothing left
-// to take jobs from: most errors are an outage, which ends, but a consumer that is
-// deleted does not come back, and we are not always told.
-func (w *Worker) watch(ctx context.Context, batch jetstream.ConsumeContext, errs <-chan error) error {
-	closed, stop := batch.Closed(), ctx.Done()
-	for {
-		select {
-		case <-closed:
-			closed = nil // an error may have been the cause
-			if len(errs) == 0 {
-				return nil
-			}
-		case <-stop:
-			stop = nil
-			if w.js.Conn().IsConnected() {
-				batch.Drain() // what is on its way here is finished, not lost
-			} else {
-				batch.Stop() // nothing is, and a drain would wait for the server
-			}
-		case err := <-errs:
-			if errors.Is(err, jetstream.ErrConnectionClosed) || errors.Is(err, jetstream.ErrConsumerDeleted) {
-				return err
-			}
-			_, gone := callAPI(ctx, w.cons.Info)
-			if errors.Is(gone, jetstream.ErrConsumerNotFound) || errors.Is(gone, jetstream.ErrStreamNotFound) {
-				return gone
-			}
-			w.cfg.Log.Debug("queueing: no jobs for now", "queue", w.queue, "err", err)
-			if closed == nil {
-				return nil
-			}
-		}
+func (w *Worker) release(d delivery) {
+	w.mu.Lock()
+	delete(w.inflight, d.job.Sequence)
+	w.mu.Unlock()
+	select {
+	case w.freed <- struct{}{}:
+	default:
+	}
+}
+
+// owned returns the jobs in flight, whether or not a handler has begun.
+func (w *Worker) owned() []jetstream.Msg {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Collect(maps.Values(w.inflight))
+}
+
+// nakAll returns all jobs in flight to the server. Their handlers may still run, but
+// their results have no effect: a message is acknowledged once.
+func (w *Worker) nakAll() {
+	for _, msg := range w.owned() {
+		warnIf(w.cfg.Log, "nak", msg, msg.Nak())
 	}
 }

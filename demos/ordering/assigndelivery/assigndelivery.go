@@ -72,8 +72,8 @@ func Drive(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, driver st
 }
 
 func deliver(nc *nats.Conn, driver string, trip time.Duration) queueing.Handler {
-	return func(ctx context.Context, job *nats.Msg) error {
-		id := job.Subject[len("jobs."+Queue+"."):]
+	return func(ctx context.Context, job queueing.Message) error {
+		id := job.ID
 		if err := record(ctx, nc, order.Fact{Order: id, Status: order.Assigned, Driver: driver}); err != nil {
 			return err
 		}

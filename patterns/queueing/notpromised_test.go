@@ -24,7 +24,7 @@ func TestNotPromised(t *testing.T) {
 			for _, name := range []string{"a", "b"} {
 				w, err := queueing.NewWorker(t.Context(), s.JetStream(name), "mail", queueing.Config{})
 				require.NoError(t, err)
-				run(t, w, func(_ context.Context, msg *nats.Msg) error {
+				run(t, w, func(_ context.Context, msg queueing.Message) error {
 					if len(charged.count()) == 0 {
 						s.Link(name).Down() // the effect takes place; the ack is not heard
 					}
@@ -44,7 +44,7 @@ func TestNotPromised(t *testing.T) {
 		natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 			var l ledger
 			b := bench{form: forms[0], queue: "mail", connect: func(name string) *nats.Conn { return s.Connect(name) }}
-			stop := b.start(t, "a", queueing.Config{Grace: time.Second}, func(ctx context.Context, _ *nats.Msg) error {
+			stop := b.start(t, "a", queueing.Config{Grace: time.Second}, func(ctx context.Context, _ queueing.Message) error {
 				s.Link("a").Down()
 				<-ctx.Done() // it never gets to the effect
 				return ctx.Err()
@@ -52,7 +52,7 @@ func TestNotPromised(t *testing.T) {
 			nc := s.Connect("client")
 			require.NoError(t, queueing.Offer(t.Context(), nc, "mail", "job-1", &nats.Msg{}))
 			time.Sleep(time.Second)
-			b.start(t, "b", queueing.Config{}, func(_ context.Context, msg *nats.Msg) error { return l.did(msg, 0) })
+			b.start(t, "b", queueing.Config{}, func(_ context.Context, msg queueing.Message) error { return l.did(msg, 0) })
 			require.NoError(t, queueing.Offer(t.Context(), nc, "mail", "job-2", &nats.Msg{}))
 			time.Sleep(time.Hour)
 			require.Equal(t, map[string]int{"offers.mail.job-2": 1}, l.count())
@@ -66,7 +66,7 @@ func TestNotPromised(t *testing.T) {
 			b := bench{form: forms[0], queue: "mail", connect: func(name string) *nats.Conn { return s.Connect(name) }}
 			require.NoError(t, queueing.Offer(t.Context(), s.Connect("client"), "mail", "job-1", &nats.Msg{}))
 			time.Sleep(time.Second)
-			b.start(t, "a", queueing.Config{}, func(_ context.Context, msg *nats.Msg) error { return l.did(msg, 0) })
+			b.start(t, "a", queueing.Config{}, func(_ context.Context, msg queueing.Message) error { return l.did(msg, 0) })
 			time.Sleep(time.Hour)
 			require.Empty(t, l.count())
 		})
@@ -79,10 +79,10 @@ func TestSlowMember(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		warned := make(chan string, 10)
 		log := slog.New(slog.NewTextHandler(lines(warned), nil))
-		m, err := queueing.NewMember(t.Context(), s.Connect("a"), "mail", queueing.Config{Ahead: 9, Log: log})
+		m, err := queueing.NewMember(t.Context(), s.Connect("a"), "mail", queueing.Config{Prefetch: 9, Log: log})
 		require.NoError(t, err)
 		var l ledger
-		run(t, m, func(_ context.Context, msg *nats.Msg) error {
+		run(t, m, func(_ context.Context, msg queueing.Message) error {
 			time.Sleep(time.Second)
 			return l.did(msg, 0)
 		})
@@ -116,7 +116,7 @@ func TestOrder(t *testing.T) {
 		w, err := queueing.NewWorker(t.Context(), s.JetStream("a"), "mail", queueing.Config{})
 		require.NoError(t, err)
 		first := true
-		run(t, w, func(_ context.Context, msg *nats.Msg) error {
+		run(t, w, func(_ context.Context, msg queueing.Message) error {
 			sc.note("%s", msg.Data)
 			if first {
 				first = false

@@ -11,17 +11,17 @@ import (
 	"github.com/natspatterns/catalog/internal/natstest"
 )
 
-// What plain JetStream does, and why a Worker does not leave it at that.
+// What plain JetStream does, and why a Worker does more.
 func TestTraps(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		cfg  jetstream.ConsumerConfig
 		end  func(jetstream.Msg) error
-		last time.Duration // when the fifth try was
+		last time.Duration // when the fifth delivery was
 	}{
-		{"past MaxDeliver a job stays for ever, and is nobody's",
+		{"after MaxDeliver a job stays in the stream and is not delivered",
 			jetstream.ConsumerConfig{MaxDeliver: 5, AckWait: time.Second}, func(jetstream.Msg) error { return nil }, 4 * time.Second},
-		{"a bare nak burns every try at once, whatever BackOff says",
+		{"after a plain nak the server redelivers at once, whatever BackOff is",
 			jetstream.ConsumerConfig{MaxDeliver: 5, BackOff: []time.Duration{time.Minute}}, jetstream.Msg.Nak, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -33,9 +33,9 @@ func TestTraps(t *testing.T) {
 				tc.cfg.Durable, tc.cfg.AckPolicy = "plain", jetstream.AckExplicitPolicy
 				cons, err := stream.CreateConsumer(t.Context(), tc.cfg)
 				require.NoError(t, err)
-				tries, last := 0, time.Duration(0)
+				deliveries, last := 0, time.Duration(0)
 				c, err := cons.Consume(func(msg jetstream.Msg) {
-					tries, last = tries+1, time.Since(sc.start).Round(100*time.Millisecond)
+					deliveries, last = deliveries+1, time.Since(sc.start).Round(100*time.Millisecond)
 					_ = tc.end(msg)
 				})
 				require.NoError(t, err)
@@ -43,7 +43,7 @@ func TestTraps(t *testing.T) {
 				time.Sleep(10 * time.Minute)
 				c.Stop()
 				<-c.Closed()
-				require.Equal(t, 5, tries)
+				require.Equal(t, 5, deliveries)
 				require.Equal(t, tc.last, last)
 				info, err := stream.Info(context.Background())
 				require.NoError(t, err)
