@@ -1,4 +1,4 @@
-package streaming_test
+package sse_test
 
 import (
 	"bufio"
@@ -15,18 +15,41 @@ import (
 
 	"github.com/natspatterns/catalog/internal/link"
 	"github.com/natspatterns/catalog/internal/natstest"
-	"github.com/natspatterns/catalog/patterns/streaming"
+	"github.com/natspatterns/catalog/patterns/sse"
 )
 
-// web is where a Server is reached, in a bubble, also when another has taken its
-// place.
+func TestMain(m *testing.M) { natstest.Main(m) }
+
+// bubble calls f in a bubble with the stream RESULTS_tea.
+func bubble(t *testing.T, f func(t *testing.T, s *natstest.Server, js jetstream.JetStream, w *web)) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		js := s.JetStream("publisher")
+		createStream(t, js, jetstream.FileStorage)
+		f(t, s, js, newWeb())
+	})
+}
+
+func createStream(tb testing.TB, js jetstream.JetStream, storage jetstream.StorageType) {
+	tb.Helper()
+	_, err := js.CreateStream(tb.Context(), jetstream.StreamConfig{Name: "RESULTS_tea", Subjects: []string{"results.tea.*"}, Storage: storage})
+	require.NoError(tb, err)
+}
+
+// publish stores a message of a key.
+func publish(t *testing.T, js jetstream.JetStream, key, data string) {
+	t.Helper()
+	_, err := js.Publish(t.Context(), "results.tea."+key, []byte(data))
+	require.NoError(t, err)
+}
+
+// web is the address of a Server in a bubble, also after another Server replaced it.
 type web struct {
 	client *http.Client
 	mu     sync.Mutex
 	at     *link.Listener
 }
 
-func newWeb(t *testing.T) *web {
+func newWeb() *web {
 	w := &web{at: link.NewListener()}
 	tr := &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) {
 		w.mu.Lock()
@@ -38,12 +61,12 @@ func newWeb(t *testing.T) *web {
 	return w
 }
 
-// open serves the results of tea, and returns what closes the Server and waits for
-// it to end.
-func (w *web) open(t *testing.T, js jetstream.JetStream, cfg streaming.ServerConfig) (shut func()) {
+// open serves RESULTS_tea. The function that it returns stops the Server and waits for
+// its end.
+func (w *web) open(t *testing.T, js jetstream.JetStream, cfg sse.Config) (shut func()) {
 	t.Helper()
 	cfg.Hosts = append(cfg.Hosts, "tea.example")
-	s, err := streaming.NewServer(t.Context(), js, "RESULTS_tea", "results.tea.*", streaming.Key("tea"), cfg)
+	s, err := sse.NewServer(t.Context(), js, "RESULTS_tea", "results.tea.*", sse.PathRoute("results.tea", "key"), cfg)
 	require.NoError(t, err)
 	mux := http.NewServeMux()
 	mux.Handle("/tea", s)
@@ -67,13 +90,13 @@ func (w *web) open(t *testing.T, js jetstream.JetStream, cfg streaming.ServerCon
 	})
 }
 
-// sse is an event as a browser has it.
-type sse struct{ id, data string }
+// received is an event as a browser receives it.
+type received struct{ id, data string }
 
-// browser does as an EventSource: it reads, and comes back with the id of the last
-// event it knows of. It gives each event to see, until ctx ends.
-func (w *web) browser(ctx context.Context, path, last string, see func(sse)) {
-	for ; ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
+// browse does as an EventSource: it reads, and reconnects with the ID of its last event
+// until ctx ends. It calls see with each event.
+func (w *web) browse(ctx context.Context, path, last string, see func(received)) {
+	for ; ctx.Err() == nil; time.Sleep(100 * time.Millisecond) { // lint:bubble: called in one
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://tea.example"+path, nil)
 		if err != nil {
 			return
@@ -87,7 +110,7 @@ func (w *web) browser(ctx context.Context, path, last string, see func(sse)) {
 			continue
 		}
 		if resp.StatusCode == http.StatusOK {
-			read(resp, func(ev sse) {
+			read(resp, func(ev received) {
 				last = ev.id
 				see(ev)
 			})
@@ -96,48 +119,50 @@ func (w *web) browser(ctx context.Context, path, last string, see func(sse)) {
 	}
 }
 
-// read takes the events of a response apart as the standard says, to its end.
-func read(resp *http.Response, see func(sse)) {
-	var ev sse
+// read parses the events of a response, as the standard says, to its end.
+func read(resp *http.Response, see func(received)) {
+	var ev received
 	var data []string
-	news := false
+	hasID := false
 	lines := bufio.NewScanner(resp.Body)
 	for lines.Scan() {
 		field, value, _ := strings.Cut(lines.Text(), ":")
 		value = strings.TrimPrefix(value, " ")
 		switch field {
 		case "id":
-			ev.id, news = value, true
+			ev.id, hasID = value, true
 		case "data":
 			data = append(data, value)
 		case "":
 			if lines.Text() != "" {
-				see(sse{ev.id, ": " + value}) // a comment
+				see(received{ev.id, ": " + value}) // a comment
 				continue
 			}
 			if data != nil {
 				ev.data = strings.Join(data, "\n")
 				see(ev)
-			} else if news {
-				see(sse{ev.id, ""})
+			} else if hasID {
+				see(received{ev.id, ""})
 			}
-			data, news = nil, false
+			data, hasID = nil, false
 		}
 	}
 }
 
-// result stores a result of a key, as a Processor does.
-func result(t *testing.T, js jetstream.JetStream, key, data string) {
-	t.Helper()
-	_, err := js.Publish(t.Context(), "results.tea."+key, []byte(data))
-	require.NoError(t, err)
+// list collects what goroutines of a test see.
+type list struct {
+	mu  sync.Mutex
+	all []string
 }
 
-// scene is a bubble with the streams of a flow.
-func scene(t *testing.T, f func(t *testing.T, s *natstest.Server, js jetstream.JetStream, w *web)) {
-	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-		js := s.JetStream("processor")
-		require.NoError(t, streaming.Provision(t.Context(), js, "tea", short))
-		f(t, s, js, newWeb(t))
-	})
+func (l *list) add(s string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, s)
+}
+
+func (l *list) get() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]string(nil), l.all...)
 }

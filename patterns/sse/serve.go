@@ -1,184 +1,137 @@
-package streaming
+package sse
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/http"
-	"net/url"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// ServeHTTP serves one browser until it leaves or is cut. It comes with
-// Last-Event-ID, when it has been here before, and is told what is stored after that,
-// then what comes.
+var errDisconnected = errors.New("disconnected: the client was too slow, or Run ended")
+
+// ServeHTTP serves one client until it leaves or is disconnected. A client that sends
+// Last-Event-ID first receives the events that it missed.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	subject, code, reason := s.admit(w, r)
-	if code == 0 && s.life.Err() != nil {
-		panic(http.ErrAbortHandler) // an answer would tell a browser never to come back
-	}
-	after, known, err := lastID(r)
-	if err != nil && code == 0 {
-		code, reason = http.StatusBadRequest, err.Error()
-	}
 	if code != 0 {
 		http.Error(w, reason, code)
+		return
+	}
+	if s.life.Err() != nil {
+		panic(http.ErrAbortHandler) // after a response with an error, a browser never reconnects
+	}
+	after, resumes, err := lastEventID(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.Header().Set("X-Accel-Buffering", "no") // a proxy that gathers would delay
-	out := &outlet{w: w, rc: http.NewResponseController(w), patience: s.cfg.Patience}
-	again := s.cfg.Retry + rand.N(s.cfg.Retry) // or all that were cut at once would come back at once
-	if err := out.send(fmt.Appendf(nil, "retry: %d\n\n", again.Milliseconds()), false); err != nil {
-		s.cfg.Log.Warn("streaming: this connection cannot carry events", "err", err)
+	w.Header().Set("X-Accel-Buffering", "no") // a proxy must not buffer
+	out := &eventWriter{w: w, rc: http.NewResponseController(w), timeout: s.cfg.WriteTimeout}
+	retry := s.cfg.Retry + rand.N(s.cfg.Retry) // jitter: clients that were disconnected together reconnect one by one
+	if err := out.write(fmt.Appendf(nil, "retry: %d\n\n", retry.Milliseconds()), false); err != nil {
+		s.cfg.Log.Warn("sse: this connection cannot carry events", "err", err)
 		return
 	}
 	select {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()
-	default: // a browser comes back from an end, but never from an error
-		s.cfg.Log.Warn("streaming: there is no room for another client", "clients", s.cfg.Clients)
+	default: // a browser reconnects after an end of the response, but not after an error
+		s.cfg.Log.Warn("sse: a client is sent away; raise MaxClients or add a Server", "clients", s.cfg.MaxClients)
 		return
 	}
-	if err := s.serve(r.Context(), out, subject, after, known || s.cfg.FromStart); err != nil && r.Context().Err() == nil {
-		s.cfg.Log.Debug("streaming: a client is let go and will come back", "subject", subject, "err", err)
+	if err := s.serve(r.Context(), out, subject, after, resumes || s.cfg.FromStart); err != nil && r.Context().Err() == nil {
+		s.cfg.Log.Debug("sse: a client is disconnected and will reconnect", "subject", subject, "err", err)
 	}
 }
 
-// serve brings the client to where the others are, and then along with them. The
-// long part of the way it reads alone, not yet a client whose buffer could overflow.
-func (s *Server) serve(ctx context.Context, out *outlet, subject string, pos uint64, behind bool) (err error) {
-	if behind {
-		if pos, err = s.catchUp(ctx, out, subject, pos, s.told()); err != nil {
+// serve replays what is stored after pos, adds the client to the live clients, and
+// replays the few events that were stored in between. The long first replay needs no
+// place in the client's buffer.
+func (s *Server) serve(ctx context.Context, out *eventWriter, subject string, pos uint64, replay bool) (err error) {
+	if replay {
+		if pos, err = s.replay(ctx, out, subject, pos, s.lastSequence()); err != nil {
 			return err
 		}
 	}
-	c, joined := s.join(subject)
-	defer s.leave(c)
-	if behind {
-		pos, err = s.catchUp(ctx, out, subject, pos, joined)
-	} else { // a browser that is cut before the first event also knows where it was
-		pos = joined
-		err = out.send(fmt.Appendf(nil, "id: %d\n\n", pos), true)
+	c, last := s.addClient(subject)
+	defer s.removeClient(c)
+	if replay {
+		pos, err = s.replay(ctx, out, subject, pos, last)
+	} else { // the client can resume here if it is disconnected before its first event
+		pos, err = last, out.write(fmt.Appendf(nil, "id: %d\n\n", last), true)
 	}
-	alive := time.NewTicker(s.cfg.KeepAlive)
-	defer alive.Stop()
+	if err != nil {
+		return err
+	}
+	return s.forward(ctx, out, c, pos)
+}
+
+// forward sends the live events after pos, and a comment when there are none.
+func (s *Server) forward(ctx context.Context, out *eventWriter, c *client, pos uint64) (err error) {
+	keepAlive := time.NewTicker(s.cfg.KeepAlive)
+	defer keepAlive.Stop()
 	for err == nil {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-alive.C:
-			err = out.send([]byte(": keep-alive\n\n"), true)
+		case <-keepAlive.C:
+			err = out.write([]byte(": keep-alive\n\n"), true)
 		case e, ok := <-c.events:
 			if !ok {
-				return errors.New("cut")
+				return errDisconnected
 			}
 			if e.seq > pos {
-				err = out.send(e.text, len(c.events) == 0)
-				alive.Reset(s.cfg.KeepAlive)
+				err = out.write(e.text, len(c.events) == 0)
+				keepAlive.Reset(s.cfg.KeepAlive)
 			}
 		}
 	}
 	return err
 }
 
-func (s *Server) told() uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.last
-}
-
-func (s *Server) join(subject string) (c *client, joined uint64) {
-	c = &client{subject: subject, events: make(chan event, s.cfg.Buffer)}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.clients[c] = struct{}{}
-	if s.life.Err() != nil {
-		s.cut(c)
-	}
-	return c, s.last
-}
-
-func (s *Server) leave(c *client) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.cut(c)
-}
-
-// catchUp sends what is stored after pos, up to the sequence to, and returns where
-// the client is then.
-func (s *Server) catchUp(ctx context.Context, out *outlet, subject string, pos, to uint64) (uint64, error) {
+// replay sends what is stored after pos, up to the sequence last. It returns the
+// client's new position.
+func (s *Server) replay(ctx context.Context, out *eventWriter, subject string, pos, last uint64) (uint64, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.life, cancel)()
-	if pos > to { // another Server is ahead of this one; or the stream was made anew, and it has seen nothing of it
-		now, err := callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return s.js.Stream(ctx, s.name) })
-		if err != nil {
+	if pos > last {
+		recreated, err := s.isShorterThan(ctx, pos)
+		if err != nil || !recreated { // another Server was ahead of this one
 			return pos, err
-		}
-		if now.CachedInfo().State.LastSeq >= pos {
-			return pos, nil
 		}
 		pos = 0
 	}
-	for pos < to {
+	for pos < last {
 		msg, err := callAPI(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
-			return s.stored.GetMsg(ctx, pos+1, jetstream.WithGetMsgSubject(subject))
+			return s.stream.GetMsg(ctx, pos+1, jetstream.WithGetMsgSubject(subject))
 		})
-		if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && msg.Sequence > to {
+		if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && msg.Sequence > last {
 			break
-		}
-		if err == nil {
-			pos, err = msg.Sequence, out.send(encode(msg.Sequence, msg.Data), false)
 		}
 		if err != nil {
 			return pos, err
 		}
+		if err := out.write(encode(msg.Sequence, msg.Data), false); err != nil {
+			return pos, err
+		}
+		pos = msg.Sequence
 	}
-	return max(pos, to), out.send(nil, true)
+	return max(pos, last), out.write(nil, true)
 }
 
-// admit says who may read what. Browsers send these headers by themselves, so a
-// page from elsewhere can neither leave them out nor forge them.
-func (s *Server) admit(w http.ResponseWriter, r *http.Request) (subject string, code int, reason string) {
-	host := r.Host
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	origin := r.Header.Get("Origin")
-	listed := slices.Contains(s.cfg.Origins, origin)
-	from, err := url.Parse(origin)
-	switch {
-	case !slices.ContainsFunc(s.cfg.Hosts, func(h string) bool { return strings.EqualFold(h, strings.Trim(host, "[]")) }):
-		return "", http.StatusMisdirectedRequest, "this server is not called " + strconv.QuoteToASCII(host)
-	case origin != "" && !listed && (err != nil || !strings.EqualFold(from.Host, r.Host)),
-		r.Header.Get("Sec-Fetch-Site") == "cross-site" && !listed:
-		return "", http.StatusForbidden, "pages from elsewhere may not read this"
-	case r.Method != http.MethodGet:
-		w.Header().Set("Allow", http.MethodGet)
-		return "", http.StatusMethodNotAllowed, "use GET"
-	case !accepts(r.Header.Values("Accept")):
-		return "", http.StatusNotAcceptable, "this is text/event-stream"
-	}
-	subject, err = s.route(r)
-	if err == nil && !within(subject, s.subject) {
-		err = fmt.Errorf("%.80q is not told here", subject)
-	}
+// isShorterThan reports whether the stream ends before pos: it was recreated.
+func (s *Server) isShorterThan(ctx context.Context, pos uint64) (bool, error) {
+	stream, err := callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return s.js.Stream(ctx, s.name) })
 	if err != nil {
-		return "", http.StatusBadRequest, err.Error()
+		return false, err
 	}
-	if listed {
-		w.Header().Set("Access-Control-Allow-Origin", origin)
-		w.Header().Set("Vary", "Origin")
-	}
-	return subject, 0, ""
+	return stream.CachedInfo().State.LastSeq < pos, nil
 }

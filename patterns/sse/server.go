@@ -1,188 +1,159 @@
-package streaming
+package sse
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
-	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Route maps a request to the subject, wildcards allowed, whose messages it is
-// told. Its error is answered with 400 and the text.
-type Route func(r *http.Request) (subject string, err error)
-
-// Key is the Route for the results of a flow: of the key that the request's path
-// value "key" names, or of all keys.
-func Key(flow string) Route {
-	return func(r *http.Request) (string, error) {
-		key := r.PathValue("key")
-		if key == "" {
-			return "results." + flow + ".*", nil
-		}
-		return "results." + flow + "." + key, checkID(key)
-	}
-}
-
-// ServerConfig tunes a Server. The zero ServerConfig is ready to use, by browsers
-// on the same machine.
-type ServerConfig struct {
-	Hosts     []string      // names by which browsers may call it, without port; localhost, 127.0.0.1 and ::1 if empty
-	Origins   []string      // other origins whose pages may read, such as https://shop.example
-	FromStart bool          // a client that comes without Last-Event-ID is told all that is stored, not only what comes
-	Retry     time.Duration // after which a browser comes back, or up to twice that; 2s if zero
-	KeepAlive time.Duration // silence after which a comment is sent; 15s if zero
-	Buffer    int           // events a client may be behind before it is cut; 256 if zero
-	Patience  time.Duration // for a client to take what is written to it; 10s if zero
-	Clients   int           // served at once; 10,000 if zero; others are told to come back
-	Log       *slog.Logger  // what nobody can be told otherwise; discarded if nil
-}
-
-func (c ServerConfig) normal() (ServerConfig, error) {
-	err := errors.Join(
-		fill("Retry", &c.Retry, 2*time.Second, time.Millisecond), fill("KeepAlive", &c.KeepAlive, 15*time.Second, time.Millisecond),
-		fill("Buffer", &c.Buffer, 256, 1), fill("Patience", &c.Patience, 10*time.Second, time.Millisecond), fill("Clients", &c.Clients, 10_000, 1),
-	)
-	if len(c.Hosts) == 0 {
-		c.Hosts = []string{"localhost", "127.0.0.1", "::1"}
-	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
-	return c, err
-}
-
-// Server tells browsers of the messages of a stream, as server-sent events whose id
-// is the sequence in the stream. It reads the stream once, for all of them.
+// Server is an http.Handler that sends the messages of a stream as server-sent events.
+// The id of an event is the sequence of its message. Run reads the stream once for all
+// clients.
 type Server struct {
-	cfg     ServerConfig
+	cfg     Config
 	js      jetstream.JetStream
 	name    string
+	stream  jetstream.Stream // its reads go to the leader of the stream
 	subject string
 	route   Route
-	stored  jetstream.Stream // read at its leader
 	ran     atomic.Bool
 	life    context.Context // ends with Run
 	end     context.CancelFunc
-	slots   chan struct{} // one for each request being served
+	slots   chan struct{} // holds one for each client that is being served
 
 	mu      sync.Mutex // guards what follows
-	last    uint64     // the sequence up to which clients have been told
+	last    uint64     // sequence of the last broadcast event
 	clients map[*client]struct{}
 }
 
-// client is one browser. Its events are closed when it is cut.
+// client is one connection that receives live events. disconnect closes events.
 type client struct {
 	subject string
 	events  chan event
 }
 
-type event struct {
-	seq  uint64
-	text []byte
-}
-
-// NewServer returns a Server of those messages of a stream whose subject matches
-// subject; whatever route says, no others are told. The context bounds this call
-// only.
-func NewServer(ctx context.Context, js jetstream.JetStream, stream, subject string, route Route, cfg ServerConfig) (*Server, error) {
+// NewServer returns a Server of the messages on subject in a stream. A Route cannot
+// select other messages. The context bounds this call only.
+func NewServer(ctx context.Context, js jetstream.JetStream, stream, subject string, route Route, cfg Config) (*Server, error) {
 	cfg, err := cfg.normal()
-	if err == nil && route == nil {
-		err = fmt.Errorf("%w: the Route is nil", ErrConfig)
-	}
-	if err == nil && !within(subject, ">") {
-		err = fmt.Errorf("%w: %.80q is no subject", ErrConfig, subject)
-	}
-	if err == nil {
-		err = checkID(stream)
-	}
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, js: js, name: stream, subject: subject, route: route, slots: make(chan struct{}, cfg.Clients), clients: map[*client]struct{}{}}
-	s.life, s.end = context.WithCancel(context.WithoutCancel(ctx))
-	s.stored, err = callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, stream) })
-	if err != nil {
-		return nil, fmt.Errorf("streaming: serve %s: %w", stream, err)
+	if route == nil {
+		return nil, fmt.Errorf("%w: the Route is nil", ErrConfig)
 	}
-	// A replica may lag, and what it has not yet would be a gap. Without this field,
-	// nats.go asks the leader.
-	s.stored.CachedInfo().Config.AllowDirect = false
-	s.last = s.stored.CachedInfo().State.LastSeq
+	if !isSubset(subject, ">") {
+		return nil, fmt.Errorf("%w: %.80q is not a subject", ErrConfig, subject)
+	}
+	if err := checkID(stream); err != nil {
+		return nil, err
+	}
+	found, err := callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, stream) })
+	if err != nil {
+		return nil, fmt.Errorf("sse: serve stream %s: %w", stream, err)
+	}
+	// A lagging replica would leave a gap. Without AllowDirect, nats.go reads from the leader.
+	found.CachedInfo().Config.AllowDirect = false
+	s := &Server{cfg: cfg, js: js, name: stream, stream: found, subject: subject, route: route,
+		slots: make(chan struct{}, cfg.MaxClients), last: found.CachedInfo().State.LastSeq, clients: map[*client]struct{}{}}
+	s.life, s.end = context.WithCancel(context.WithoutCancel(ctx))
 	return s, nil
 }
 
-// Run reads the stream for the clients, until ctx ends, when it returns nil, or
-// until there is nothing to read from. Then every client has been let go; a browser
-// comes back, with the id of the last event it has, to whatever Server is there.
+// Run reads the stream until ctx ends, and then returns nil. It returns an error if the
+// stream or the connection is gone. Before it returns, it disconnects every client and
+// waits for its writes, at most WriteTimeout. A browser reconnects with the ID of its
+// last event, to this Server's successor or to any other Server of the stream.
 func (s *Server) Run(ctx context.Context) error {
 	if s.ran.Swap(true) {
-		return ErrTwice
+		return ErrAlreadyRun
 	}
-	cons := jetstream.ConsumerConfig{FilterSubject: s.subject, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: s.told() + 1}
-	err := follow(ctx, s.js, s.cfg.Log, s.name, cons, func(msg jetstream.Msg) {
-		if meta, err := msg.Metadata(); err != nil {
-			s.cfg.Log.Error("streaming: a message without a sequence is not told", "subject", msg.Subject(), "err", err)
-		} else {
-			s.tell(msg.Subject(), event{meta.Sequence.Stream, encode(meta.Sequence.Stream, msg.Data())})
-		}
+	cons := jetstream.ConsumerConfig{FilterSubject: s.subject, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: s.lastSequence() + 1}
+	err := readOrdered(ctx, s.js, s.cfg.Log, s.name, cons, func(msg jetstream.Msg, meta *jetstream.MsgMetadata) {
+		s.broadcast(msg.Subject(), event{meta.Sequence.Stream, encode(meta.Sequence.Stream, msg.Data())})
 	})
 	s.end()
-	s.mu.Lock()
-	for c := range s.clients {
-		s.cut(c)
-	}
-	s.mu.Unlock()
-	for range cap(s.slots) { // when all slots are taken here, nobody is being served
+	s.disconnectAll()
+	for range cap(s.slots) { // when Run holds all slots, no client is being served
 		s.slots <- struct{}{}
 	}
 	if err != nil {
-		return fmt.Errorf("streaming: %w", err)
+		return fmt.Errorf("sse: %w", err)
 	}
 	return nil
 }
 
-// tell hands an event to those who want it. It waits for nobody: a client that has
-// no room for it is cut, and catches up when it comes back.
-func (s *Server) tell(subject string, e event) {
+// broadcast queues an event for each client that selects it. A client whose queue is
+// full is disconnected, and replays what it missed after it reconnected.
+func (s *Server) broadcast(subject string, e event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.last = e.seq
 	for c := range s.clients {
-		if !within(subject, c.subject) {
+		if !isSubset(subject, c.subject) {
 			continue
 		}
 		select {
 		case c.events <- e:
 		default:
-			s.cfg.Log.Info("streaming: a slow client is cut", "subject", c.subject)
-			s.cut(c)
+			s.cfg.Log.Info("sse: a slow client is disconnected", "subject", c.subject)
+			s.disconnect(c)
 		}
 	}
 }
 
-func (s *Server) cut(c *client) { // with s.mu held
-	if _, there := s.clients[c]; there {
+func (s *Server) lastSequence() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
+}
+
+// addClient subscribes a client to the events after the sequence last.
+func (s *Server) addClient(subject string) (c *client, last uint64) {
+	c = &client{subject: subject, events: make(chan event, s.cfg.Buffer)}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clients[c] = struct{}{}
+	if s.life.Err() != nil {
+		s.disconnect(c)
+	}
+	return c, s.last
+}
+
+func (s *Server) removeClient(c *client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.disconnect(c)
+}
+
+func (s *Server) disconnectAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.clients {
+		s.disconnect(c)
+	}
+}
+
+// disconnect needs s.mu.
+func (s *Server) disconnect(c *client) {
+	if _, ok := s.clients[c]; ok {
 		delete(s.clients, c)
 		close(c.events)
 	}
 }
 
-// within reports whether every subject that matches sub matches super as well. A
-// subject without wildcards is within what it matches.
-func within(sub, super string) bool {
+// isSubset reports whether sub is a subject, and super matches all that sub matches.
+func isSubset(sub, super string) bool {
 	for {
 		a, restA, moreA := strings.Cut(sub, ".")
 		b, restB, moreB := strings.Cut(super, ".")
 		switch {
 		case a == "" || strings.ContainsAny(a, " \t\r\n\x00") || a == ">" && moreA:
-			return false // no subject
+			return false // sub is not a subject
 		case b == ">":
 			if !moreA {
 				return true

@@ -1,10 +1,8 @@
-package streaming_test
+package sse_test
 
 import (
 	"context"
 	"fmt"
-	"net"
-	"net/http"
 	"sync"
 	"testing"
 	"time"
@@ -13,45 +11,48 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/natspatterns/catalog/internal/natstest"
-	"github.com/natspatterns/catalog/patterns/streaming"
+	"github.com/natspatterns/catalog/patterns/sse"
 )
 
-// Silence longer than Patience is no client's fault: under HTTP/2 too, where a write
-// deadline that passes ends the stream, though nothing is being written.
-func TestSilence(t *testing.T) {
-	scene(t, func(t *testing.T, s *natstest.Server, js jetstream.JetStream, w *web) {
-		shut := w.open(t, s.JetStream("sse"), streaming.ServerConfig{KeepAlive: 15 * time.Second, Patience: 10 * time.Second})
-		tr := &http.Transport{Protocols: new(http.Protocols), DialContext: func(context.Context, string, string) (net.Conn, error) { return w.at.Dial() }}
-		tr.Protocols.SetUnencryptedHTTP2(true)
-		w.client.Transport = tr
-		resp, err := w.client.Get("http://tea.example/tea")
-		require.NoError(t, err)
-		require.Equal(t, 2, resp.ProtoMajor)
-		var seen ledger
-		var gone sync.WaitGroup
-		gone.Go(func() { read(resp, func(ev sse) { seen.add(ev.id + ev.data) }) })
-		time.Sleep(40 * time.Second) // lint:bubble: a scene is one
-		result(t, js, "green", " late")
-		time.Sleep(time.Second)
-		require.Equal(t, []string{"0", "0: keep-alive", "0: keep-alive", "1 late"}, seen.list())
-		require.NoError(t, resp.Body.Close())
-		gone.Wait()
-		tr.CloseIdleConnections()
-		shut()
-	})
+// Run ends with an error when the stream is deleted or the connection is closed: no more
+// events can come.
+func TestServerEnds(t *testing.T) {
+	for name, c := range map[string]struct {
+		fail func(t *testing.T, js jetstream.JetStream)
+		want string
+	}{
+		"the stream is deleted": {func(t *testing.T, js jetstream.JetStream) {
+			require.NoError(t, js.DeleteStream(t.Context(), "RESULTS_tea"))
+		}, "stream not found"},
+		"the connection is closed": {func(_ *testing.T, js jetstream.JetStream) { js.Conn().Close() }, "connection closed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, s *natstest.Server, _ jetstream.JetStream, _ *web) {
+				js := s.JetStream("sse")
+				srv, err := sse.NewServer(t.Context(), js, "RESULTS_tea", "results.tea.*", sse.PathRoute("results.tea", "key"), sse.Config{})
+				require.NoError(t, err)
+				ended := make(chan error, 1)
+				go func() { ended <- srv.Run(t.Context()) }()
+				time.Sleep(time.Second) // lint:bubble: in bubble
+				c.fail(t, js)
+				require.ErrorContains(t, <-ended, c.want)
+				require.ErrorIs(t, srv.Run(t.Context()), sse.ErrAlreadyRun)
+			})
+		})
+	}
 }
 
-// A Server that ends does not wait for one that has years to catch up with.
+// Run does not wait for a client with a long replay.
 func TestEndsWhileCatchingUp(t *testing.T) {
-	scene(t, func(t *testing.T, s *natstest.Server, js jetstream.JetStream, w *web) {
+	bubble(t, func(t *testing.T, s *natstest.Server, js jetstream.JetStream, w *web) {
 		for i := range 200 {
-			result(t, js, "green", fmt.Sprint(i))
+			publish(t, js, "green", fmt.Sprint(i))
 		}
-		shut := w.open(t, s.JetStream("sse"), streaming.ServerConfig{})
-		s.Link("sse").Delay(time.Second) // of each question it asks
+		shut := w.open(t, s.JetStream("sse"), sse.Config{})
+		s.Link("sse").Delay(time.Second) // of each request
 		ctx, leave := context.WithCancel(t.Context())
 		var gone sync.WaitGroup
-		gone.Go(func() { w.browser(ctx, "/tea", "0", func(sse) {}) })
+		gone.Go(func() { w.browse(ctx, "/tea", "0", func(received) {}) })
 		time.Sleep(5 * time.Second)
 		began := time.Now()
 		shut()

@@ -15,205 +15,201 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// window is what the events of one key in one window add up to so far.
+const (
+	maxCommit    = 400         // messages in a commit; the server accepts 1,000
+	maxClockSkew = time.Minute // of a sender's clock ahead of the server's
+	maxHeaders   = 60_000      // bytes of an event's headers in a copy; a stored message can have 64 KiB of headers
+)
+
+// window holds the aggregate of one key in an open window.
 type window[Out any] struct {
 	Count int `json:"count"`
 	Sum   Out `json:"sum"`
 }
 
-// position is how far a Processor has come. It is stored in the same commit as
-// what it has made of the events up to there.
-type position struct {
-	Seq       uint64    `json:"seq"` // of the last event in the feed that is done with
-	Watermark time.Time `json:"watermark"`
-	Counts    Counts    `json:"counts"`
+type feedMsg struct {
+	jetstream.Msg
+	meta *jetstream.MsgMetadata
 }
 
-// Counts tells what has become of the events of a flow, from its beginning. Each is
-// counted once.
-type Counts struct {
-	Added   uint64 `json:"added"`   // to a window
-	Skipped uint64 `json:"skipped"` // by Clean
-	Refused uint64 `json:"refused"` // late, undecodable, misdated, or by Clean or Add
-	Missed  uint64 `json:"missed"`  // removed from the feed before they were read
-}
-
-// books is what a Processor knows: pure computation, which commit makes last.
-type books[In, Out any] struct {
+// aggregator is the state of a Processor in memory. It does no I/O.
+type aggregator[In, Out any] struct {
 	name string
 	flow Flow[In, Out]
 	cfg  Config
 	at   position
 	open map[int64]map[string]window[Out] // by the start of the window in ns, and key
 
-	out   []*nats.Msg       // results and refusals to be committed
-	dirty map[string][]byte // windows to be committed, encoded, by subject; nil when closed
-	size  int               // of the events in it, in bytes
-	done  uint64            // the last event committed
-	limit int               // of the data of a message, in bytes
+	committed uint64            // sequence of the last event of the last commit
+	out       []*nats.Msg       // results and refused events to commit
+	changed   map[string][]byte // windows to commit, encoded, by subject; nil when closed
+	size      int               // bytes of the events to commit
+	limit     int               // bytes of a message without the headers of a commit
 }
 
-const (
-	batch = 400         // messages in a commit; the server takes 1,000
-	ahead = time.Minute // that a sender's clock may be, of the server's
-)
+func (a *aggregator[In, Out]) isFull() bool {
+	return len(a.out)+len(a.changed) >= maxCommit || a.size >= 1<<20
+}
 
-func (b *books[In, Out]) changed() bool { return len(b.out)+len(b.dirty) > 0 || b.at.Seq > b.done }
-
-func (b *books[In, Out]) full() bool { return len(b.out)+len(b.dirty) >= batch || b.size >= 1<<20 }
-
-// take does with an event of the feed what the flow says, and moves the watermark.
-func (b *books[In, Out]) take(ctx context.Context, msg jetstream.Msg) error {
-	meta, err := msg.Metadata()
-	if err != nil {
-		return err
+// process adds, skips or refuses the next event of the feed.
+func (a *aggregator[In, Out]) process(ctx context.Context, msg feedMsg) error {
+	if missed := msg.meta.Sequence.Stream - a.at.Seq - 1; missed > 0 {
+		a.at.Counts.Missed += missed
+		a.cfg.Log.Warn("streaming: events were removed from the feed before they were read; raise MaxAge",
+			"flow", a.name, "from", a.at.Seq+1, "count", missed)
 	}
-	seq := meta.Sequence.Stream
-	if missed := seq - b.at.Seq - 1; missed > 0 {
-		b.at.Counts.Missed += missed
-		b.cfg.Log.Warn("streaming: events were removed from the feed before they were read", "flow", b.name, "from", b.at.Seq+1, "count", missed)
-	}
-	ev := Event[In]{Key: msg.Subject()[strings.LastIndexByte(msg.Subject(), '.')+1:], At: meta.Timestamp}
-	err = b.add(ctx, msg, &ev, meta.Timestamp)
+	ev := Event[In]{ID: msg.Headers().Get(nats.MsgIdHdr), Key: lastToken(msg.Subject()), At: msg.meta.Timestamp}
+	err := callHandler(ctx, a.cfg.Log, msg.Subject(), func(ctx context.Context, ev *Event[In]) error { return a.add(ctx, msg, ev) }, &ev)
 	if ctx.Err() != nil {
-		return ctx.Err() // whatever Clean says now, it was told to stop
+		return ctx.Err() // an error of Clean may be a result of that
 	}
-	b.at.Seq, b.size = seq, b.size+len(msg.Data())
+	a.at.Seq = msg.meta.Sequence.Stream
+	a.size += len(msg.Data())
 	switch {
 	case err == nil:
-		b.at.Counts.Added++
+		a.at.Counts.Added++
 	case errors.Is(err, ErrSkip):
-		b.at.Counts.Skipped++
+		a.at.Counts.Skipped++
 	default:
-		b.at.Counts.Refused++
-		b.out = append(b.out, b.refusal(msg, ev.Key, err))
+		a.at.Counts.Refused++
+		a.refuse(msg, ev.Key, err)
 	}
 	return nil
 }
 
-func (b *books[In, Out]) add(ctx context.Context, msg jetstream.Msg, ev *Event[In], stored time.Time) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
-		}
-	}()
-	ev.ID = msg.Headers().Get(nats.MsgIdHdr)
-	if at := msg.Headers().Get(headerAt); at != "" {
+// add adds an event to its window and moves the watermark, or changes nothing.
+func (a *aggregator[In, Out]) add(ctx context.Context, msg feedMsg, ev *Event[In]) (err error) {
+	if at := msg.Headers().Get(HeaderTime); at != "" {
 		if ev.At, err = time.Parse(time.RFC3339Nano, at); err != nil {
-			return fmt.Errorf("%s: %w", headerAt, err)
+			return fmt.Errorf("%s: %w", HeaderTime, err)
 		}
 	}
-	if err = json.Unmarshal(msg.Data(), &ev.Value); err != nil {
+	if err := json.Unmarshal(msg.Data(), &ev.Value); err != nil {
 		return err
 	}
-	if b.flow.Clean != nil {
-		if err = b.flow.Clean(ctx, ev); err != nil {
+	if a.flow.Clean != nil {
+		if err := a.flow.Clean(ctx, ev); err != nil {
 			return err
 		}
 	}
-	if err = checkID(ev.Key); err != nil {
+	if err := a.check(ev, msg.meta.Timestamp); err != nil {
 		return err
 	}
-	if early := ev.At.Sub(stored); early > ahead { // its window would stay open until then
-		return fmt.Errorf("dated %v ahead of the server", early)
+	from := ev.At.Truncate(a.cfg.Window).UnixNano()
+	w := a.open[from][ev.Key] // zero for its first event
+	w.Count++
+	if w.Sum, err = a.flow.Add(w.Sum, *ev); err != nil {
+		return err
+	}
+	data, err := json.Marshal(w) // now, while the event can still be refused
+	if err != nil {
+		return err
+	}
+	if len(data) > a.limit {
+		return fmt.Errorf("its window would have %d bytes; a message can have %d", len(data), a.limit)
+	}
+	a.setWindow(from, ev.Key, w)
+	a.changed[a.windowSubject(from, ev.Key)] = data
+	// A sender's clock that is ahead must not make the events of others late.
+	a.advance(time.Unix(0, min(ev.At.UnixNano(), msg.meta.Timestamp.UnixNano())))
+	return nil
+}
+
+// check refuses events that belong to no open window.
+func (a *aggregator[In, Out]) check(ev *Event[In], stored time.Time) error {
+	if err := checkID(ev.Key); err != nil {
+		return err
+	}
+	if ahead := ev.At.Sub(stored); ahead > maxClockSkew { // its window would stay open until then
+		return fmt.Errorf("dated %v ahead of the server", ahead)
 	}
 	if ev.At.Unix() < 0 {
 		return errors.New("dated before 1970")
 	}
-	from := ev.At.Truncate(b.cfg.Window)
-	if late := b.at.Watermark.Sub(from.Add(b.cfg.Window)); late >= 0 {
+	end := ev.At.Truncate(a.cfg.Window).Add(a.cfg.Window)
+	if late := a.at.Watermark.Sub(end); late >= 0 {
 		return fmt.Errorf("late: its window closed %v before", late)
 	}
-	w := b.open[from.UnixNano()][ev.Key] // zero, if it is the first
-	w.Count++
-	if w.Sum, err = b.flow.Add(w.Sum, *ev); err != nil {
-		return err
-	}
-	data, err := json.Marshal(w) // now, when the event that spoils it can still be refused
-	if err == nil && len(data) > b.limit {
-		err = fmt.Errorf("its window would take %d bytes, and %d are possible", len(data), b.limit)
-	}
-	if err != nil {
-		return err
-	}
-	b.keep(from.UnixNano(), ev.Key, w)
-	b.dirty[b.subject(from.UnixNano(), ev.Key)] = data
-	if ev.At.Before(stored) { // or one clock that is ahead would make all others late
-		stored = ev.At
-	}
-	b.advance(stored)
 	return nil
 }
 
-// advance moves the watermark, before which no event counts any more, to what is
-// left of the time now.
-func (b *books[In, Out]) advance(now time.Time) {
-	if mark := now.Add(-b.cfg.Lateness).UTC(); mark.After(b.at.Watermark) {
-		b.at.Watermark = mark
+// refuse copies an event to refused.<flow>.<key>. A copy that would be too large has
+// neither the event's headers nor its data: they are in the feed.
+func (a *aggregator[In, Out]) refuse(msg feedMsg, key string, reason error) {
+	if checkID(key) != nil {
+		key = "unknown"
+	}
+	m := &nats.Msg{Subject: "refused." + a.name + "." + key, Header: copyHeader(msg.Headers(), "Streaming-"), Data: msg.Data()}
+	if size := m.Size(); size > a.limit || size-len(m.Data) > maxHeaders {
+		m.Header, m.Data = nats.Header{HeaderTruncated: {"true"}}, nil
+	}
+	m.Header.Set(HeaderReason, errorText(reason))
+	m.Header.Set(HeaderSubject, fmt.Sprintf("%.200s", msg.Subject()))
+	m.Header.Set(HeaderSequence, strconv.FormatUint(msg.meta.Sequence.Stream, 10))
+	a.out = append(a.out, m)
+	a.size += m.Size()
+}
+
+// advance moves the watermark to Lateness before now, but never back.
+func (a *aggregator[In, Out]) advance(now time.Time) {
+	if mark := now.Add(-a.cfg.Lateness).UTC(); mark.After(a.at.Watermark) {
+		a.at.Watermark = mark
 	}
 }
 
-func (b *books[In, Out]) keep(from int64, key string, w window[Out]) {
-	if b.open[from] == nil {
-		b.open[from] = map[string]window[Out]{}
-	}
-	b.open[from][key] = w
-}
-
-// due returns the start of the oldest window that the watermark has passed.
-func (b *books[In, Out]) due() (from int64, ok bool) {
-	if len(b.open) == 0 {
-		return 0, false
-	}
-	from = slices.Min(slices.Collect(maps.Keys(b.open))) // few: as many as are in Lateness and ahead
-	return from, b.at.Watermark.UnixNano() >= from+int64(b.cfg.Window)
-}
-
-// harvest makes results of due windows, until a commit is full.
-func (b *books[In, Out]) harvest() error {
-	for from, ok := b.due(); ok; from, ok = b.due() {
-		for _, key := range slices.Sorted(maps.Keys(b.open[from])) {
-			if b.full() {
-				return nil
-			}
-			w, start := b.open[from][key], time.Unix(0, from).UTC()
-			msg := nats.NewMsg("results." + b.name + "." + key)
-			var err error
-			msg.Data, err = json.Marshal(Result[Out]{Key: key, From: start, To: start.Add(b.cfg.Window), Count: w.Count, Value: w.Sum})
-			if err != nil {
-				return fmt.Errorf("result of %s: %w", key, err)
-			}
-			b.out = append(b.out, msg)
-			b.dirty[b.subject(from, key)] = nil
-			delete(b.open[from], key)
+// closeWindows turns the windows that end before the watermark into results. It returns
+// true if the commit was full before it had closed all of them.
+func (a *aggregator[In, Out]) closeWindows() (more bool, err error) {
+	for _, from := range slices.Sorted(maps.Keys(a.open)) { // few: those within Lateness and maxClockSkew
+		start := time.Unix(0, from).UTC()
+		end := start.Add(a.cfg.Window)
+		if a.at.Watermark.Before(end) {
+			return false, nil
 		}
-		delete(b.open, from)
+		for _, key := range slices.Sorted(maps.Keys(a.open[from])) {
+			if a.isFull() {
+				return true, nil
+			}
+			w := a.open[from][key]
+			data, err := json.Marshal(Result[Out]{Key: key, From: start, To: end, Count: w.Count, Value: w.Sum})
+			if err != nil {
+				return false, fmt.Errorf("encode a result of %s: %w", key, err)
+			}
+			a.out = append(a.out, &nats.Msg{Subject: "results." + a.name + "." + key, Header: nats.Header{}, Data: data})
+			a.changed[a.windowSubject(from, key)] = nil
+			delete(a.open[from], key)
+		}
+		delete(a.open, from)
 	}
-	return nil
+	return false, nil
 }
 
-func (b *books[In, Out]) subject(from int64, key string) string {
-	return fmt.Sprintf("state.%s.%s.%d", b.name, key, from)
+func (a *aggregator[In, Out]) setWindow(from int64, key string, w window[Out]) {
+	if a.open[from] == nil {
+		a.open[from] = map[string]window[Out]{}
+	}
+	a.open[from][key] = w
 }
 
-// load takes up a stored window.
-func (b *books[In, Out]) load(subject string, data []byte) error {
-	token := strings.Split(subject, ".")
-	if len(token) != 4 {
-		return fmt.Errorf("%s is not a state of ours", subject)
+func (a *aggregator[In, Out]) windowSubject(from int64, key string) string {
+	return "state." + a.name + "." + key + "." + strconv.FormatInt(from, 10)
+}
+
+// loadWindow restores a stored window.
+func (a *aggregator[In, Out]) loadWindow(msg jetstream.Msg) error {
+	tokens := strings.Split(msg.Subject(), ".") // of windowSubject
+	from, err := strconv.ParseInt(tokens[len(tokens)-1], 10, 64)
+	if err != nil || len(tokens) != 4 {
+		return fmt.Errorf("%s is not the subject of a window", msg.Subject())
 	}
-	from, err := strconv.ParseInt(token[3], 10, 64)
-	if err != nil {
-		return fmt.Errorf("%s: %w", subject, err)
-	}
-	if len(data) == 0 { // a tombstone
-		delete(b.open[from], token[2])
+	if len(msg.Data()) == 0 { // closed
+		delete(a.open[from], tokens[2])
 		return nil
 	}
 	var w window[Out]
-	if err = json.Unmarshal(data, &w); err != nil {
-		return fmt.Errorf("%s: %w", subject, err)
+	if err := json.Unmarshal(msg.Data(), &w); err != nil {
+		return fmt.Errorf("decode %s: %w", msg.Subject(), err)
 	}
-	b.keep(from, token[2], w)
+	a.setWindow(from, tokens[2], w)
 	return nil
 }

@@ -14,32 +14,31 @@ import (
 	"github.com/natspatterns/catalog/patterns/streaming"
 )
 
-// A clock that is a little ahead is believed for its own events, and moves the time
-// of nobody else.
+// A sender's clock that is a little ahead does not make events of other senders late.
 func TestClocks(t *testing.T) {
-	scene(t, func(t *testing.T, s *natstest.Server, js jetstream.JetStream, _ *web) {
+	bubble(t, func(t *testing.T, s *natstest.Server, js jetstream.JetStream) {
 		p := run(t, s.JetStream("processor"), list, short)
 		t0 := time.Now().Truncate(time.Minute)
-		time.Sleep(time.Second) // lint:bubble: a scene is one
+		time.Sleep(time.Second) // lint:bubble: in bubble
 		send(t, js, "green", "dead", time.Date(1500, 1, 1, 0, 0, 0, 0, time.UTC))
 		send(t, js, "green", "ahead", t0.Add(31*time.Second))
 		send(t, js, "green", "right", t0.Add(900*time.Millisecond))
 		time.Sleep(35 * time.Second)
-		require.Equal(t, []string{"green 0-2: right", "green 30-32: ahead", `green refused {"name":"dead"}: dated before 1970`}, told(t, js))
+		require.Equal(t, []string{"green 0-2: right", "green 30-32: ahead", `green refused {"name":"dead"}: dated before 1970`}, outcomes(t, js))
 		require.NoError(t, p.stop())
 	})
 }
 
-// A sum that cannot be stored is refused with the event that made it so; otherwise
-// no Processor could ever get past it.
+// An event is refused if its aggregate cannot be stored: otherwise no Processor could
+// continue.
 func TestSums(t *testing.T) {
 	for name, add := range map[string]func(sum, v float64) (any, error){
-		"no number":      func(_, v float64) (any, error) { return math.Sqrt(v), nil },
-		"a large result": func(_, v float64) (any, error) { return strings.Repeat("x", int(max(0, -v)*1e6)), nil },
-		"panics":         func(_, _ float64) (any, error) { return grumpy{}, nil },
+		"the aggregate is not a number": func(_, v float64) (any, error) { return math.Sqrt(v), nil },
+		"the aggregate is too large":    func(_, v float64) (any, error) { return strings.Repeat("x", int(max(0, -v)*1e6)), nil },
+		"the aggregate panics":          func(_, _ float64) (any, error) { return panicker{}, nil },
 	} {
 		t.Run(name, func(t *testing.T) {
-			scene(t, func(t *testing.T, s *natstest.Server, js jetstream.JetStream, _ *web) {
+			bubble(t, func(t *testing.T, s *natstest.Server, js jetstream.JetStream) {
 				p := run(t, s.JetStream("processor"), streaming.Flow[float64, any]{Add: func(_ any, ev streaming.Event[float64]) (any, error) {
 					if ev.Value > 0 {
 						return ev.Value, nil
@@ -60,21 +59,6 @@ func TestSums(t *testing.T) {
 	}
 }
 
-type grumpy struct{}
+type panicker struct{}
 
-func (grumpy) MarshalJSON() ([]byte, error) { panic(errors.New("no")) }
-
-// The events of a feed that was made anew have the numbers of those done with.
-func TestReplaced(t *testing.T) {
-	scene(t, func(t *testing.T, s *natstest.Server, js jetstream.JetStream, _ *web) {
-		p := run(t, s.JetStream("processor"), list, short)
-		send(t, js, "green", "a", time.Time{})
-		send(t, js, "green", "b", time.Time{})
-		time.Sleep(5 * time.Second)
-		require.NoError(t, p.stop())
-		require.NoError(t, js.DeleteStream(t.Context(), "FEED_tea"))
-		p = run(t, s.JetStream("processor"), list, short)
-		time.Sleep(time.Second)
-		require.ErrorIs(t, p.stop(), streaming.ErrReplaced)
-	})
-}
+func (panicker) MarshalJSON() ([]byte, error) { panic(errors.New("no")) }

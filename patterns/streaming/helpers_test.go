@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,23 +18,23 @@ import (
 
 func TestMain(m *testing.M) { natstest.Main(m) }
 
-// reading is an event of the tests; names is what a window of them adds up to.
+// reading is the value of the events; names is the aggregate of a window.
 type reading struct {
 	Name string `json:"name"`
 }
 
 type names []string
 
-// list keeps the name of every event, so that one lost or doubled is seen.
+// list keeps the name of every event: lost and duplicate events are visible.
 var list = streaming.Flow[reading, names]{Add: func(sum names, ev streaming.Event[reading]) (names, error) {
 	return append(sum[:len(sum):len(sum)], ev.Value.Name), nil
 }}
 
-// short keeps for a century: the server tells the age of messages by a clock that
-// is not the bubble's, which begins in the year 2000.
-var short = streaming.Config{Window: 2 * time.Second, Lateness: 500 * time.Millisecond, Keep: 100 * 365 * 24 * time.Hour}
+// short has a MaxAge of a century: the server expires messages by a clock that is not the
+// bubble's, which begins in the year 2000.
+var short = streaming.Config{Window: 2 * time.Second, Lateness: 500 * time.Millisecond, MaxAge: 100 * 365 * 24 * time.Hour}
 
-// running is a Processor that runs.
+// running is a Processor during Run.
 type running struct {
 	cancel context.CancelFunc
 	ended  chan error
@@ -61,7 +60,7 @@ func send(t *testing.T, js jetstream.JetStream, key, name string, at time.Time) 
 	require.NoError(t, streaming.Send(t.Context(), js, "tea", streaming.Event[reading]{Key: key, At: at, Value: reading{name}}))
 }
 
-// stored reads a stream, and tells what is on the subjects that match.
+// stored returns the messages of RESULTS_tea on the subjects that match.
 func stored(t *testing.T, js jetstream.JetStream, subject string) (all []*jetstream.RawStreamMsg) {
 	t.Helper()
 	s, err := js.Stream(t.Context(), "RESULTS_tea")
@@ -76,9 +75,9 @@ func stored(t *testing.T, js jetstream.JetStream, subject string) (all []*jetstr
 	}
 }
 
-// told is what a flow has made of its events so far: results as
-// "key from-to: names", seconds of the minute; refusals as "key name: reason".
-func told(t *testing.T, js jetstream.JetStream) (all []string) {
+// outcomes returns the results of a flow as "key from-to: names", in seconds of the
+// minute, and its refused events as "key refused event: reason".
+func outcomes(t *testing.T, js jetstream.JetStream) (all []string) {
 	t.Helper()
 	for _, msg := range stored(t, js, "results.tea.*") {
 		var r streaming.Result[names]
@@ -88,12 +87,12 @@ func told(t *testing.T, js jetstream.JetStream) (all []string) {
 		all = append(all, fmt.Sprintf("%s %d-%d: %s", r.Key, r.From.Second(), r.To.Second(), strings.Join(r.Value, " ")))
 	}
 	for _, msg := range stored(t, js, "refused.tea.*") {
-		all = append(all, fmt.Sprintf("%s refused %s: %s", strings.TrimPrefix(msg.Subject, "refused.tea."), msg.Data, msg.Header.Get("Reason")))
+		all = append(all, fmt.Sprintf("%s refused %s: %s", strings.TrimPrefix(msg.Subject, "refused.tea."), msg.Data, msg.Header.Get(streaming.HeaderReason)))
 	}
 	return all
 }
 
-// counts reads what the flow has counted.
+// counts returns the stored Counts of the flow.
 func counts(t *testing.T, js jetstream.JetStream) streaming.Counts {
 	t.Helper()
 	last := stored(t, js, "state.tea.position")
@@ -102,20 +101,11 @@ func counts(t *testing.T, js jetstream.JetStream) streaming.Counts {
 	return at.Counts
 }
 
-// ledger collects what goroutines of a test see.
-type ledger struct {
-	mu  sync.Mutex
-	all []string
-}
-
-func (l *ledger) add(s string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.all = append(l.all, s)
-}
-
-func (l *ledger) list() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return append([]string(nil), l.all...)
+// bubble calls f in a bubble with the streams of a flow.
+func bubble(t *testing.T, f func(t *testing.T, s *natstest.Server, js jetstream.JetStream)) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		js := s.JetStream("test")
+		require.NoError(t, streaming.Provision(t.Context(), js, "tea", short))
+		f(t, s, js)
+	})
 }

@@ -2,10 +2,8 @@ package streaming_test
 
 import (
 	"context"
-	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -27,10 +25,6 @@ func TestBadInput(t *testing.T) {
 		_, err := streaming.NewProcessor(ctx, js, name, list, cfg)
 		return err
 	}
-	serve := func(js jetstream.JetStream, stream, subject string, cfg streaming.ServerConfig) error {
-		_, err := streaming.NewServer(ctx, js, stream, subject, streaming.Key("tea"), cfg)
-		return err
-	}
 	event := func(key, id, value string) streaming.Event[reading] {
 		return streaming.Event[reading]{Key: key, ID: id, Value: reading{value}}
 	}
@@ -39,7 +33,6 @@ func TestBadInput(t *testing.T) {
 		require.ErrorIs(t, streaming.Send(ctx, js, "tea", event(bad, "", "")), streaming.ErrID)
 		require.ErrorIs(t, process(ctx, js, bad, streaming.Config{}), streaming.ErrID)
 		require.ErrorIs(t, streaming.Provision(ctx, js, bad, streaming.Config{}), streaming.ErrID)
-		require.ErrorIs(t, serve(js, bad, "results.tea.*", streaming.ServerConfig{}), streaming.ErrID)
 		if bad != "" {
 			require.ErrorIs(t, streaming.Send(ctx, js, "tea", event("green", bad, "")), streaming.ErrID)
 		}
@@ -57,21 +50,13 @@ func TestBadInput(t *testing.T) {
 		{process(ctx, js, "none", streaming.Config{Bind: true}), jetstream.ErrStreamNotFound, "FEED_none"},
 		{process(ctx, closed, "tea", streaming.Config{}), nats.ErrConnectionClosed, "flow tea"},
 		{process(ended, js, "tea", streaming.Config{}), context.Canceled, "flow tea"},
-		{process(ctx, js, "tea", streaming.Config{Keep: time.Hour}), streaming.ErrMismatch, "stream FEED_tea has MaxAge 168h0m0s, want 1h0m0s"},
+		{process(ctx, js, "tea", streaming.Config{MaxAge: 200 * 24 * 3600e9}), streaming.ErrMismatch, "stream FEED_tea has MaxAge 168h0m0s, want 4800h0m0s"},
 		{process(ctx, js, "tea", streaming.Config{Window: -1}), streaming.ErrConfig, "Window"},
 		{process(ctx, js, "tea", streaming.Config{Lateness: -1}), streaming.ErrConfig, "Lateness"},
 		{process(ctx, js, "tea", streaming.Config{Idle: -1}), streaming.ErrConfig, "Idle"},
-		{process(ctx, js, "tea", streaming.Config{Keep: -1}), streaming.ErrConfig, "Keep"},
+		{process(ctx, js, "tea", streaming.Config{MaxAge: -1}), streaming.ErrConfig, "MaxAge"},
+		{process(ctx, js, "tea", streaming.Config{MaxBytes: -1}), streaming.ErrConfig, "MaxBytes"},
 		{process(ctx, js, "tea", streaming.Config{Replicas: -1}), streaming.ErrConfig, "Replicas"},
-		{serve(js, "NONE", "none.*", streaming.ServerConfig{}), jetstream.ErrStreamNotFound, "serve NONE"},
-		{serve(closed, "RESULTS_tea", "results.tea.*", streaming.ServerConfig{}), nats.ErrConnectionClosed, "serve RESULTS_tea"},
-		{serve(js, "RESULTS_tea", "results..x", streaming.ServerConfig{}), streaming.ErrConfig, "no subject"},
-		{serve(js, "RESULTS_tea", "results.>.x", streaming.ServerConfig{}), streaming.ErrConfig, "no subject"},
-		{serve(js, "RESULTS_tea", ">", streaming.ServerConfig{Retry: -1}), streaming.ErrConfig, "Retry"},
-		{serve(js, "RESULTS_tea", ">", streaming.ServerConfig{KeepAlive: -1}), streaming.ErrConfig, "KeepAlive"},
-		{serve(js, "RESULTS_tea", ">", streaming.ServerConfig{Buffer: -1}), streaming.ErrConfig, "Buffer"},
-		{serve(js, "RESULTS_tea", ">", streaming.ServerConfig{Patience: -1}), streaming.ErrConfig, "Patience"},
-		{serve(js, "RESULTS_tea", ">", streaming.ServerConfig{Clients: -1}), streaming.ErrConfig, "Clients"},
 	} {
 		if c.is == nil {
 			require.NoError(t, c.err)
@@ -82,36 +67,10 @@ func TestBadInput(t *testing.T) {
 	}
 	_, err := streaming.NewProcessor(ctx, js, "tea", streaming.Flow[reading, names]{}, streaming.Config{})
 	require.ErrorIs(t, err, streaming.ErrConfig)
-	_, err = streaming.NewServer(ctx, js, "RESULTS_tea", "results.tea.*", nil, streaming.ServerConfig{})
-	require.ErrorIs(t, err, streaming.ErrConfig)
 	require.ErrorContains(t, streaming.Send(ctx, js, "tea", streaming.Event[func()]{Key: "a"}), "unsupported type")
 
 	p, err := streaming.NewProcessor(ctx, js, "tea", list, streaming.Config{})
 	require.NoError(t, err)
 	require.NoError(t, p.Run(ended))
-	require.ErrorIs(t, p.Run(ctx), streaming.ErrTwice)
-	srv, err := streaming.NewServer(ctx, js, "RESULTS_tea", "results.tea.*", func(*http.Request) (string, error) { return "", nil }, streaming.ServerConfig{})
-	require.NoError(t, err)
-	require.NoError(t, srv.Run(ended))
-}
-
-// Provision updates what NewProcessor only compares.
-func TestProvision(t *testing.T) {
-	s := natstest.Start(t)
-	js, ctx := s.JetStream("test"), t.Context()
-	cfg := streaming.Config{Keep: time.Hour, Storage: jetstream.MemoryStorage, Metadata: map[string]string{"of": "test"}}
-	require.NoError(t, streaming.Provision(ctx, js, "tea", cfg))
-	cfg.Keep = 2 * time.Hour
-	_, err := streaming.NewProcessor(ctx, js, "tea", list, cfg)
-	require.ErrorIs(t, err, streaming.ErrMismatch)
-	require.NoError(t, streaming.Provision(ctx, js, "tea", cfg))
-	_, err = streaming.NewProcessor(ctx, js, "tea", list, cfg)
-	require.NoError(t, err)
-	_, want, err := streaming.Streams("tea", cfg)
-	require.NoError(t, err)
-	have, err := js.Stream(ctx, "RESULTS_tea")
-	require.NoError(t, err)
-	require.Equal(t, want.MaxAge, have.CachedInfo().Config.MaxAge)
-	require.Equal(t, "test", have.CachedInfo().Config.Metadata["of"])
-	require.Equal(t, jetstream.MemoryStorage, have.CachedInfo().Config.Storage)
+	require.ErrorIs(t, p.Run(ctx), streaming.ErrAlreadyRun)
 }
