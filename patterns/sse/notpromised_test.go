@@ -27,7 +27,7 @@ func TestNotPromised(t *testing.T) {
 		var seen list
 		done := make(chan struct{})
 		go func() { read(resp, func(ev received) { seen.add(ev.id) }); close(done) }()
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // lint:bubble: in bubble
 		require.Equal(t, []string{"3"}, seen.get(), "1 and 2 are lost for this client")
 		shut()
 		<-done
