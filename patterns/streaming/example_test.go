@@ -33,9 +33,6 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	ended := make(chan error)
-	go func() { ended <- processor.Run(ctx) }()
-
 	results, err := nc.SubscribeSync("results.ovens.*") // or read the stream RESULTS_ovens
 	if err != nil {
 		log.Fatal(err)
@@ -47,6 +44,8 @@ func Example() {
 			log.Fatal(err)
 		}
 	}
+	ended := make(chan error)
+	go func() { ended <- processor.Run(ctx) }() // after Send, because these events are old
 	for range 2 {
 		result, err := results.NextMsg(10 * time.Second)
 		if err != nil {
