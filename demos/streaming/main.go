@@ -1,6 +1,6 @@
-// Command streaming plays a pizza bakery: ovens tell their temperature, a processor
-// makes an average of every two seconds, and a screen in the shop shows it, through a
-// crash of the one and a restart of what serves the other.
+// Command streaming plays a pizza bakery: ovens publish their temperature, a processor
+// computes the average of every two seconds, and a screen in the shop shows it, during a
+// crash of the processor and a restart of the web server.
 package main
 
 import (
@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/natspatterns/catalog/internal/demo"
+	"github.com/natspatterns/catalog/patterns/sse"
 	"github.com/natspatterns/catalog/patterns/streaming"
 )
 
@@ -45,13 +46,13 @@ var play = demo.Play{
 
 func main() { play.Main() }
 
-// config keeps for a century, as the fake clock of a recording, which begins in the
-// year 2000, is not the one by which the server tells the age of messages.
+// config has a MaxAge of a century: the server expires messages by a clock that is not the
+// fake clock of a recording, which begins in the year 2000.
 func config(e *demo.Env) streaming.Config {
-	return streaming.Config{Window: 2 * time.Second, Lateness: 500 * ms, Idle: 300 * ms, Keep: 100 * 365 * 24 * time.Hour, Log: e.Log(), Metadata: e.Mark()}
+	return streaming.Config{Window: 2 * time.Second, Lateness: 500 * ms, Idle: 300 * ms, MaxAge: 100 * 365 * 24 * time.Hour, Log: e.Log(), Metadata: e.Mark()}
 }
 
-// average is what the readings of a window add up to.
+// average is the aggregate of the readings of a window.
 type average struct {
 	Sum  int `json:"sum"`
 	Mean int `json:"mean"`
@@ -72,7 +73,7 @@ var flow = streaming.Flow[int, average]{
 	},
 }
 
-// processor works from one instant to another, at which it crashes.
+// processor runs from one instant to another, when it crashes.
 func processor(ctx context.Context, e *demo.Env, nc *nats.Conn, from, to time.Duration) error {
 	e.At(from)
 	js, err := e.JetStream(nc)
@@ -94,8 +95,8 @@ func processor(ctx context.Context, e *demo.Env, nc *nats.Conn, from, to time.Du
 	return p.Run(ctx)
 }
 
-// ovens tell their temperature. Each reading has an id, so that it can be sent again
-// when no answer comes.
+// ovens publish their temperature. Each reading has an ID, so that it can be sent again
+// when its ack is lost.
 func ovens(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 	js, err := e.JetStream(nc)
 	if err != nil {
@@ -105,14 +106,14 @@ func ovens(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 		return err
 	}
 	t0 := time.Now().Truncate(2 * time.Second)
-	tell := func(key string, at time.Duration, degrees int) {
+	publish := func(key string, at time.Duration, degrees int) {
 		err = errors.Join(err, streaming.Send(ctx, js, "ovens", streaming.Event[int]{ID: e.ID("reading"), Key: key, At: t0.Add(at), Value: degrees}))
 	}
 	stories := map[int]string{
-		1:  "Two ovens, five readings each in two seconds, of which the processor makes one result.\nIt comes half a second after the two seconds are over: stragglers have that long.\nTwo web pages in the shop are told.",
-		8:  "A probe comes loose, and its reading is refused. Oven-2 had lost the Wi-Fi: a reading\nfrom second 1 arrives, but that result is out. It is refused too: a result is never\nchanged, and a reading never vanishes.",
-		14: "The processor crashes in the middle of a window. Its windows and its place in the feed\nwere stored together with its results, so whoever takes over goes on from there. See\nthat oven-1's next result has its five readings.",
-		21: "The web server is restarted. The screen comes back with the id of the last event it\nhas, and is told what it missed. The page next to it keeps no id: for it, what was\ntold meanwhile is gone.",
+		1:  "Two ovens publish five readings each in two seconds. The processor computes one result\nfor each oven. It closes the window half a second after its end: the allowed lateness.\nTwo web pages in the shop receive the results of oven-1.",
+		8:  "A probe comes loose, and its reading is refused. Oven-2 had lost the Wi-Fi: a reading\nfrom second 1 arrives after its window was closed. It is refused as late: a result never\nchanges, and no reading is lost silently.",
+		14: "The processor crashes in the middle of a window. Its open windows and its position in the\nfeed were stored together with its results. The next processor resumes there: oven-1's\nnext result has its five readings.",
+		21: "The web server restarts. The screen reconnects with the ID of its last event, and receives\nwhat it missed. The other page sends no ID: it does not receive the events of the time\nwhen it was disconnected.",
 	}
 	for i := 1; i <= 30; i++ {
 		at := time.Duration(i-1) * 400 * ms
@@ -122,20 +123,20 @@ func ovens(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 		if s := stories[i]; s != "" {
 			e.Tell("%s", s)
 		}
-		tell("oven-1", at, 400+i)
+		publish("oven-1", at, 400+i)
 		if i == 8 {
 			e.At(at + 100*ms)
-			tell("oven-1", at, -1)
+			publish("oven-1", at, -1)
 		}
 		e.At(at + 200*ms)
-		tell("oven-2", at+200*ms, 300+i)
+		publish("oven-2", at+200*ms, 300+i)
 		if i == 8 {
 			e.At(at + 300*ms)
-			tell("oven-2", time.Second, 305)
+			publish("oven-2", time.Second, 305)
 		}
 	}
 	e.At(13 * time.Second)
-	e.Tell("A page of somebody else's site tries to read along.")
+	e.Tell("A page of another site tries to read the events.")
 	return err
 }
 
@@ -147,8 +148,8 @@ func web(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 	}
 	e.At(200 * ms)
 	for _, until := range []time.Duration{8900 * ms, 2 * end} {
-		s, err := streaming.NewServer(ctx, js, "RESULTS_ovens", "results.ovens.*", streaming.Key("ovens"),
-			streaming.ServerConfig{Hosts: []string{"web", "127.0.0.1"}, Retry: 500 * ms, Log: e.Log()})
+		s, err := sse.NewServer(ctx, js, "RESULTS_ovens", "results.ovens.*", sse.PathRoute("results.ovens", "key"),
+			sse.Config{Hosts: []string{"web", "127.0.0.1"}, Retry: 500 * ms, Log: e.Log()})
 		if err != nil {
 			return err
 		}
@@ -179,9 +180,8 @@ func web(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 	return nil
 }
 
-// screen shows the results of oven-1. An EventSource of a browser does the same,
-// ids included.
-func screen(ctx context.Context, e *demo.Env, who string, ids bool) error {
+// screen shows the results of oven-1. It does the same as an EventSource of a browser.
+func screen(ctx context.Context, e *demo.Env, name string, ids bool) error {
 	e.At(300 * ms)
 	client := e.Client()
 	defer client.CloseIdleConnections()
@@ -196,7 +196,7 @@ func screen(ctx context.Context, e *demo.Env, who string, ids bool) error {
 		}
 		resp, err := client.Do(req)
 		if err != nil {
-			continue // it is down
+			continue // the server is down
 		}
 		shown := ""
 		for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
@@ -210,7 +210,7 @@ func screen(ctx context.Context, e *demo.Env, who string, ids bool) error {
 					return err
 				}
 				from := r.From.Sub(e.Start().Truncate(2 * time.Second)).Seconds()
-				shown = fmt.Sprintf("%s shows: oven-1, seconds %.0f to %.0f, %d readings, %d degrees", who, from, from+2, r.Count, r.Value.Mean)
+				shown = fmt.Sprintf("%s shows: oven-1, seconds %.0f to %.0f, %d readings, %d degrees", name, from, from+2, r.Count, r.Value.Mean)
 				if !ids {
 					time.Sleep(100 * ms) // after the other: each at an instant of its own
 				}
@@ -222,7 +222,7 @@ func screen(ctx context.Context, e *demo.Env, who string, ids bool) error {
 	return nil
 }
 
-// cook looks at what does not count.
+// cook reads the refused events.
 func cook(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 	sub, err := nc.SubscribeSync("refused.ovens.*")
 	if err != nil {
@@ -233,7 +233,7 @@ func cook(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 		if err != nil {
 			return nil // the end of the play
 		}
-		e.Printf("the cook reads: %s degrees of %s refused, %s", msg.Data, strings.TrimPrefix(msg.Subject, "refused.ovens."), msg.Header.Get("Reason"))
+		e.Printf("the cook reads: %s degrees of %s refused, %s", msg.Data, strings.TrimPrefix(msg.Subject, "refused.ovens."), msg.Header.Get(streaming.HeaderReason))
 	}
 }
 

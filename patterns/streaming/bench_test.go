@@ -1,16 +1,9 @@
 package streaming_test
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
-	"slices"
-	"strconv"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -24,73 +17,6 @@ import (
 	"github.com/natspatterns/catalog/patterns/streaming"
 )
 
-const clients = 1000
-
-// A thousand clients hear twenty results, 20ms apart, over TCP. With one that has
-// stopped reading, the others are as prompt as without.
-func BenchmarkStalledClient(b *testing.B) {
-	ratio.Bar{Pattern: "streaming", Metric: "SSE: p99 of 1,000 clients, one stalled", AtMost: 1.2, Or: 5 * time.Millisecond, Pairs: 9}.Compare(b,
-		func(b *testing.B) time.Duration { return fanOut(b, false) },
-		func(b *testing.B) time.Duration { return fanOut(b, true) })
-}
-
-func fanOut(b *testing.B, stalled bool) time.Duration {
-	s := natstest.Start(b)
-	defer s.Stop()
-	js := s.JetStream("processor")
-	require.NoError(b, streaming.Provision(b.Context(), js, "tea", streaming.Config{Storage: jetstream.MemoryStorage}))
-	ctx, cancel := context.WithCancel(b.Context())
-	srv, err := streaming.NewServer(ctx, s.JetStream("sse"), "RESULTS_tea", "results.tea.*", streaming.Key("tea"), streaming.ServerConfig{Buffer: 16, Patience: time.Second})
-	require.NoError(b, err)
-	ended := make(chan error, 1)
-	go func() { ended <- srv.Run(ctx) }()
-	web := httptest.NewServer(srv)
-	tr := &http.Transport{}
-	defer tr.CloseIdleConnections()
-	get := func() *http.Response {
-		resp, err := (&http.Client{Transport: tr}).Get(web.URL)
-		require.NoError(b, err)
-		return resp
-	}
-	var deaf *http.Response
-	if stalled {
-		deaf = get()
-	}
-	var mu sync.Mutex
-	var took []time.Duration
-	var all sync.WaitGroup
-	for range clients {
-		resp := get()
-		all.Go(func() {
-			var mine []time.Duration
-			for lines := bufio.NewScanner(resp.Body); len(mine) < 20 && lines.Scan(); {
-				if at, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
-					ns, _ := strconv.ParseInt(strings.TrimRight(at, " "), 10, 64)
-					mine = append(mine, time.Since(time.Unix(0, ns)))
-				}
-			}
-			_ = resp.Body.Close()
-			mu.Lock()
-			defer mu.Unlock()
-			took = append(took, mine...)
-		})
-	}
-	for range 20 {
-		require.NoError(b, js.Conn().Publish("results.tea.green", fmt.Appendf(nil, "%-1000d", time.Now().UnixNano())))
-		time.Sleep(20 * time.Millisecond) // lint:bubble: a pace, not a wait
-	}
-	all.Wait()
-	cancel()
-	if deaf != nil {
-		_ = deaf.Body.Close()
-	}
-	require.NoError(b, <-ended)
-	web.Close()
-	require.Len(b, took, 20*clients)
-	slices.Sort(took)
-	return took[len(took)*99/100]
-}
-
 // Forty thousand events under fifty keys, stored before; a result for each of them
 // a window. The plain processor keeps its windows in memory, where a crash ends them.
 func BenchmarkProcessor(b *testing.B) {
@@ -102,7 +28,7 @@ func BenchmarkProcessor(b *testing.B) {
 		t0 := time.Now().Add(-2 * time.Hour).Truncate(time.Minute)
 		for i := range events {
 			msg := nats.NewMsg(fmt.Sprint("feed.tea.pot-", i%keys))
-			msg.Header.Set("Event-Time", t0.Add(time.Duration(i)*time.Hour/events).UTC().Format(time.RFC3339Nano))
+			msg.Header.Set(streaming.HeaderTime, t0.Add(time.Duration(i)*time.Hour/events).UTC().Format(time.RFC3339Nano))
 			msg.Data = fmt.Appendf(nil, `{"name":"%d"}`, i)
 			_, err := js.PublishMsgAsync(msg)
 			require.NoError(b, err)
@@ -130,7 +56,7 @@ func BenchmarkProcessor(b *testing.B) {
 			open := map[string]*streaming.Result[int]{}
 			start := time.Now()
 			c, err := cons.Consume(func(msg jetstream.Msg) {
-				at, err := time.Parse(time.RFC3339Nano, msg.Headers().Get("Event-Time"))
+				at, err := time.Parse(time.RFC3339Nano, msg.Headers().Get(streaming.HeaderTime))
 				var ev reading
 				if err != nil || json.Unmarshal(msg.Data(), &ev) != nil {
 					return

@@ -5,69 +5,81 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// commit stores, all or nothing, the results, the windows they leave and the
-// position: so none of them can be lost, or done again, without the others.
+// position is how far a Processor has come. Each commit stores it.
+type position struct {
+	Seq       uint64    `json:"seq"`       // of the last processed event in the feed
+	Watermark time.Time `json:"watermark"` // windows that end here or before are closed
+	Counts    Counts    `json:"counts"`
+}
+
+// Counts is the number of events of a flow, each counted once, by what became of them.
+type Counts struct {
+	Added   uint64 `json:"added"`   // to a window
+	Skipped uint64 `json:"skipped"` // by Clean
+	Refused uint64 `json:"refused"` // late, undecodable, or by Clean or Add
+	Missed  uint64 `json:"missed"`  // removed from the feed before they were read
+}
+
+// commit closes windows. It stores the results, the changed windows and the
+// position all or none, in as many commits as needed: no result is lost or stored twice.
 func (p *Processor[In, Out]) commit(ctx context.Context) error {
-	msgs := p.books.out
-	for _, subject := range slices.Sorted(maps.Keys(p.books.dirty)) {
-		msg := state(subject)
-		if msg.Data = p.books.dirty[subject]; msg.Data == nil {
-			msg.Header.Set(jetstream.MsgTTLHeader, "60s") // a tombstone need not stay
+	for more := true; more; {
+		var err error
+		if more, err = p.agg.closeWindows(); err != nil {
+			return err
 		}
-		msgs = append(msgs, msg)
+		msgs := p.agg.out
+		for _, subject := range slices.Sorted(maps.Keys(p.agg.changed)) {
+			msgs = append(msgs, newState(subject, p.agg.changed[subject]))
+		}
+		if len(msgs) == 0 && p.agg.at.Seq == p.agg.committed {
+			return nil
+		}
+		if err := p.publishCommit(ctx, msgs); err != nil {
+			return err
+		}
+		p.agg.out, p.agg.size, p.agg.committed = nil, 0, p.agg.at.Seq
+		clear(p.agg.changed)
 	}
-	if err := p.settle(ctx, msgs); err != nil {
-		return err
-	}
-	p.books.out, p.books.size, p.books.done = nil, 0, p.books.at.Seq
-	clear(p.books.dirty)
 	return nil
 }
 
-// settle publishes a commit until it is known to be stored. When no answer comes,
-// the stored position tells: it is ours, or as it was, or another's.
-func (p *Processor[In, Out]) settle(ctx context.Context, msgs []*nats.Msg) error {
-	data, err := json.Marshal(p.books.at)
+// publishCommit publishes msgs and the position until they are stored. The server
+// refuses them if the stored position is not the one that this Processor stored last.
+func (p *Processor[In, Out]) publishCommit(ctx context.Context, msgs []*nats.Msg) error {
+	data, err := json.Marshal(p.agg.at)
 	if err != nil {
 		return err
 	}
-	mine := rand.Text()
+	id, msg := rand.Text(), newState(p.positionSubject, data)
+	msg.Header.Set(HeaderCommit, id)
+	msg.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(p.positionSeq, 10))
+	msgs = append(msgs, msg)
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		msg := state(p.where)
-		msg.Data = data
-		msg.Header.Set(headerCommit, mine)
-		msg.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(p.rev, 10))
-		seq, err := publish(ctx, p.js.Conn(), append(msgs[:len(msgs):len(msgs)], msg))
+		attempt, done := context.WithTimeout(ctx, 5*time.Second)
+		seq, err := sendBatch(attempt, p.js.Conn(), msgs, false) // it has one open batch at a time
+		done()
 		if err == nil {
-			p.rev = seq
+			p.positionSeq = seq
 			return nil
 		}
 		if errors.Is(err, nats.ErrMaxPayload) || ctx.Err() != nil {
 			return err
 		}
-		_, commit, rev, unknown := p.last(ctx)
-		switch {
-		case final(unknown):
-			return unknown
-		case unknown != nil:
-		case commit == mine:
-			p.rev = rev
-			return nil
-		case rev != p.rev:
-			return ErrFenced
+		stored, fatal := p.resolveCommit(ctx, id)
+		if stored || fatal != nil {
+			return fatal
 		}
-		p.cfg.Log.Warn("streaming: a commit has to wait", "flow", p.books.name, "err", err)
+		p.agg.cfg.Log.Warn("streaming: a commit failed and is retried", "flow", p.agg.name, "err", err)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -76,83 +88,45 @@ func (p *Processor[In, Out]) settle(ctx context.Context, msgs []*nats.Msg) error
 	}
 }
 
-// headerCommit tells one commit of one Processor from all others.
-const headerCommit = "Streaming-Commit"
+// resolveCommit reports whether the commit is stored whose ack is missing. It returns an
+// error if another Processor has taken over, or if no retry can help.
+func (p *Processor[In, Out]) resolveCommit(ctx context.Context, id string) (stored bool, err error) {
+	_, commit, seq, err := p.readPosition(ctx)
+	switch {
+	case isGone(err):
+		return false, err
+	case err != nil: // unknown until the next attempt
+		return false, nil
+	case commit == id:
+		p.positionSeq = seq
+		return true, nil
+	case seq != p.positionSeq:
+		return false, ErrFenced
+	}
+	return false, nil
+}
 
-// last reads the stored position from the stream's leader.
-func (p *Processor[In, Out]) last(ctx context.Context) (at position, commit string, rev uint64, err error) {
+// readPosition reads the last commit from the leader of the stream; zeros if there is none.
+func (p *Processor[In, Out]) readPosition(ctx context.Context) (at position, commit string, seq uint64, err error) {
 	msg, err := callAPI(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
-		return p.results.GetLastMsgForSubject(ctx, p.where)
+		return p.results.GetLastMsgForSubject(ctx, p.positionSubject)
 	})
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return at, "", 0, nil
 	}
-	if err == nil {
-		commit, rev, err = msg.Header.Get(headerCommit), msg.Sequence, json.Unmarshal(msg.Data, &at)
-	}
-	return at, commit, rev, err
-}
-
-// state is a message that replaces the one before it on its subject, and is not
-// subject to the stream's MaxAge.
-func state(subject string) *nats.Msg {
-	msg := nats.NewMsg(subject)
-	msg.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
-	msg.Header.Set(jetstream.MsgTTLHeader, "never")
-	return msg
-}
-
-// refusal is an event as it came, with the reason why it does not count.
-func (b *books[In, Out]) refusal(from jetstream.Msg, key string, reason error) *nats.Msg {
-	if checkID(key) != nil {
-		key = "unknown"
-	}
-	msg := nats.NewMsg("refused." + b.name + "." + key)
-	msg.Header.Set("Reason", strings.Map(func(r rune) rune {
-		if r < ' ' {
-			return ' '
-		}
-		return r
-	}, fmt.Sprintf("%.500s", reason)))
-	msg.Header.Set("Feed-Subject", fmt.Sprintf("%.200s", from.Subject()))
-	msg.Header.Set("Feed-Sequence", strconv.FormatUint(b.at.Seq, 10))
-	if msg.Data = from.Data(); len(msg.Data) > b.limit {
-		msg.Data = nil // it is in the feed
-	}
-	return msg
-}
-
-// publish stores msgs in one stream, all or none, and returns the sequence of the
-// last of them. One message needs no batch.
-func publish(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	last, batch := len(msgs)-1, rand.Text()
-	for i, msg := range msgs {
-		if last == 0 {
-			break
-		}
-		msg.Header.Set("Nats-Batch-Id", batch)
-		msg.Header.Set("Nats-Batch-Sequence", strconv.Itoa(i+1))
-		if i == last {
-			msg.Header.Set("Nats-Batch-Commit", "1")
-		} else if err := nc.PublishMsg(msg); err != nil {
-			return 0, fmt.Errorf("%s: %w", msg.Subject, err)
-		}
-	}
-	answer, err := nc.RequestMsgWithContext(ctx, msgs[last])
 	if err != nil {
-		return 0, err
+		return at, "", 0, err
 	}
-	var ack struct {
-		Seq   uint64              `json:"seq"`
-		Error *jetstream.APIError `json:"error"`
+	return at, msg.Header.Get(HeaderCommit), msg.Sequence, json.Unmarshal(msg.Data, &at)
+}
+
+// newState returns a message that replaces the one before it on its subject. It does not
+// expire with the MaxAge of the stream; without data, it expires after one minute.
+func newState(subject string, data []byte) *nats.Msg {
+	ttl := "never"
+	if data == nil {
+		ttl = "60s"
 	}
-	if err := json.Unmarshal(answer.Data, &ack); err != nil {
-		return 0, err
-	}
-	if ack.Error != nil {
-		return 0, ack.Error
-	}
-	return ack.Seq, nil
+	header := nats.Header{jetstream.MsgRollup: {jetstream.MsgRollupSubject}, jetstream.MsgTTLHeader: {ttl}}
+	return &nats.Msg{Subject: subject, Header: header, Data: data}
 }

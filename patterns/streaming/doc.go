@@ -1,60 +1,102 @@
-// Package streaming turns a stream of events into results as they happen, and tells
-// browsers: clean, filter, enrich, add up by windows of time; nothing lost or doubled.
+// Package streaming aggregates a stream of events in tumbling windows, and stores
+// each result once, with the state of the processor, in one atomic commit.
 //
 // # Intent
 //
-// From data without end, make information, now, on a web page.
+// Compute results from an endless stream of events while they arrive: filter,
+// clean and enrich each event, and aggregate events by key and window.
 //
 // # Forces
 //
-//   - Events come late and from wrong clocks: no window is ever surely complete.
-//   - A processor that crashes must neither forget its windows nor count events again.
-//   - Browsers come and go, and one that does not read must not hold up the others.
+//   - Events arrive late, and clocks of senders are wrong: no window is ever
+//     known to be complete.
+//   - A processor that crashes must not lose its windows, and must not count
+//     events again.
+//   - A processor that was replaced may still run, and must not store anything.
 //
 // # On NATS
 //
-// [Send] stores events on feed.<flow>.<key> in the stream FEED_<flow>. A [Processor]
-// reads it in order, without acks, and stores results on results.<flow>.<key>,
-// events that do not count on refused.<flow>.<key>, open windows on state.<flow>.> and
-// its position, all in the stream RESULTS_<flow>: so that they are one atomic batch,
-// conditional on the position before. A [Server] reads a stream, this one or another,
-// once for all its clients; the id of an event is its sequence there. Needs NATS 2.12.
+// [Send] stores an event on feed.<flow>.<key> in the stream FEED_<flow>. The
+// header Event-Time holds the time of the event. A [Processor] reads the feed in
+// order with an ephemeral consumer, without acks. The stream RESULTS_<flow>
+// stores its results on results.<flow>.<key>, refused events on
+// refused.<flow>.<key>, open windows on state.<flow>.> and its position on
+// state.<flow>.position. A commit is one atomic batch of these. It expects the
+// sequence of the last position, which is a fencing token.
+//
+// A refused event has the headers Streaming-Reason, Streaming-Subject and
+// Streaming-Sequence. The package needs nats-server 2.12 (atomic batch publish)
+// and is tested with 2.15.
 //
 // # Guarantees
 //
-//   - Nothing is lost or doubled: whatever is cut, killed, replaced or restarted, each
-//     stored event is in one result, or refused with the reason, or skipped by Clean
-//     (TestSweep, TestSweepFindsForgetful, TestLateAnswer). One removed from the feed unread is counted
-//     as Missed (TestProcessor/events_removed).
-//   - Two Processors of a flow never both work: the last to Run takes over, and the other
-//     can store nothing more and ends with ErrFenced (TestFenced).
-//   - A window counts an event by when it happened, if that is no more than Lateness
-//     before a younger one; a later one is refused. It closes by the next event or, in
-//     silence, by the server's clock, Idle later. A sender's clock that is ahead makes
-//     nobody late (TestProcessor, TestClocks).
-//   - Order: results of a key come in the order of their windows (TestOrder). Events
-//     of one sender count in the order sent, across senders as stored.
-//   - What cannot be decoded, or added up and stored, or panics, is refused and holds up
-//     nobody (TestProcessor, TestSums). A feed made anew is noticed while shorter (TestReplaced).
-//   - Last-Event-ID brings a browser all that its subject was told since, in order and once,
-//     from any Server (TestServer, TestResume, TestWhileCatchingUp, TestServerBehind).
-//   - A slow client is cut, and delays no other (TestSlowClient, BenchmarkStalledClient);
-//     a silent one is kept (TestSilence). Nobody holds up the end of a Server (TestEndsWhileCatchingUp).
-//   - Pages from elsewhere cannot read, by cross-site request or by a name made to
-//     point here; data cannot forge events (TestAdmission, TestServer, TestServerLimits).
-//   - Not promised: what is older than Keep is not told to one who comes back
-//     (TestNotPromised). Send without an ID may store twice (TestNotPromised).
+//   - Loss and duplication: each stored event counts once. It is in one result,
+//     or refused with the reason, or skipped by Clean. This holds during
+//     disconnects, crashes, restarts and lost acks (TestSweep,
+//     TestSweepFindsStateless, TestLateAck).
+//   - Loss: an event that is removed from the feed unread, for example by
+//     MaxAge, is counted as Missed (TestProcessor/events_removed). Full streams
+//     refuse messages, and drop none (TestFull).
+//   - Duplication: Send stores an ID once in 2 minutes
+//     (TestProcessor/an_event_sent_twice). An event without an ID that is sent
+//     twice counts twice (TestNotPromised).
+//   - Fencing: the last Processor to Run takes over. Any other one can store
+//     nothing more, and ends with ErrFenced (TestFenced).
+//   - Lateness: the watermark is Lateness before the newest event. An event
+//     counts in the window of its own time until the watermark passes the end of
+//     that window. A later event is refused. A sender's clock that is ahead does
+//     not make other events late (TestProcessor, TestClocks).
+//   - Delay: a window closes with the next event after its end and Lateness.
+//     Without events, it closes by the server's clock within Idle
+//     (TestProcessor/the_clock_of_the_server).
+//   - Order: the results of a key are stored in the order of their windows. The
+//     events of one sender are added in the order in which it sent them
+//     (TestOrder).
+//   - Poison: an event that cannot be decoded, added or stored, or that causes a
+//     panic, is refused and blocks no other event (TestProcessor, TestSums,
+//     TestRefusedCopy).
+//   - Recreation: Run ends with ErrRecreated if the feed ends before the last
+//     processed event (TestRecreated).
+//   - Shutdown: Run returns when its context ends. The next Processor processes
+//     the uncommitted events (TestStopDuringClean). Run ends with an error if a
+//     stream or the connection is gone (TestProcessorEnds).
+//
+// # Limits
+//
+//   - A recreated feed is not noticed if it already has as many messages as the
+//     old one.
+//   - The aggregate of a window must fit max_payload (1 MB by default) minus 4
+//     KiB. Otherwise the event that enlarges it is refused (TestSums).
+//   - When the feed is idle, the watermark follows the server's clock: events
+//     that are older than Lateness are refused from then on. To process old
+//     events, send them before Run, or raise Lateness.
+//   - All open windows are in the memory of the Processor. One Processor works
+//     per flow: for more throughput, use several flows.
+//   - A copy of a refused event that does not fit max_payload, or has more than
+//     60,000 bytes of headers, has no data and headers. It has the header
+//     Streaming-Truncated (TestRefusedCopy).
+//   - MaxBytes is unlimited by default. When RESULTS_<flow> is full, the
+//     Processor waits, and retries its commit every 2 seconds (TestFull).
+//   - Clean must return when its context ends, and Add must be fast: Run waits
+//     for them.
+//   - A flow, a key and an ID are 1 to 64 of A-Z a-z 0-9 _ - (TestBadInput).
 //
 // # When not to use it
 //
-// For each event by itself, queueing. For joins over terabytes, Flink. To hear too, WebSocket.
+//   - Each event is processed alone: use queueing.
+//   - Joins over terabytes of state: use a stream processor such as Flink.
 //
 // # Related patterns
 //
-// eventstore, whose stream can be served here; pubsub, which tells services; queueing.
+// sse sends the results to browsers. eventstore stores the history of entities.
+// queueing distributes independent jobs. perkey keeps the order of each key.
 //
 // # Also known as
 //
-// Aggregator, Message Filter, Content Enricher, Durable Subscriber; stream processing,
-// windowed aggregation, transactional state store, server-sent events, EventSource.
+// Aggregator, Message Filter, Content Enricher, Transactional Client (EIP);
+// stream processing, windowed aggregation, tumbling windows.
+//
+// # Kind
+//
+// Streams
 package streaming

@@ -1,13 +1,9 @@
 package streaming_test
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"log"
-	"net/http"
-	"net/http/httptest"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -28,50 +24,38 @@ func Example() {
 		log.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
 
-	// How many degrees at most, in each minute.
+	// The highest temperature of each oven in each minute.
 	processor, err := streaming.NewProcessor(ctx, js, "ovens", streaming.Flow[int, int]{
 		Add: func(hottest int, ev streaming.Event[int]) (int, error) { return max(hottest, ev.Value), nil },
 	}, streaming.Config{})
 	if err != nil {
 		log.Fatal(err)
 	}
-	server, err := streaming.NewServer(ctx, js, "RESULTS_ovens", "results.ovens.*", streaming.Key("ovens"), streaming.ServerConfig{FromStart: true})
+	results, err := nc.SubscribeSync("results.ovens.*") // or read the stream RESULTS_ovens
 	if err != nil {
 		log.Fatal(err)
 	}
-	ended := make(chan error)
-	go func() { ended <- processor.Run(ctx) }()
-	go func() { ended <- server.Run(ctx) }()
-	mux := http.NewServeMux()
-	mux.Handle("/ovens/{key}", server)
-	web := httptest.NewServer(mux)
-	defer web.Close()
-
 	noon := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 	for i, degrees := range []int{380, 410, 395} {
-		if err := streaming.Send(ctx, js, "ovens", streaming.Event[int]{Key: "oven-1", At: noon.Add(time.Duration(i) * 40 * time.Second), Value: degrees}); err != nil {
+		event := streaming.Event[int]{Key: "oven-1", At: noon.Add(time.Duration(i) * 40 * time.Second), Value: degrees}
+		if err := streaming.Send(ctx, js, "ovens", event); err != nil {
 			log.Fatal(err)
 		}
 	}
-	resp, err := http.Get(web.URL + "/ovens/oven-1")
-	if err != nil {
-		log.Fatal(err)
-	}
-	for lines, n := bufio.NewScanner(resp.Body), 0; n < 2 && lines.Scan(); {
-		if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
-			fmt.Println(data)
-			n++
+	ended := make(chan error)
+	go func() { ended <- processor.Run(ctx) }() // after Send, because these events are old
+	for range 2 {
+		result, err := results.NextMsg(10 * time.Second)
+		if err != nil {
+			log.Fatal(err)
 		}
-	}
-	if err := resp.Body.Close(); err != nil {
-		log.Fatal(err)
+		fmt.Println(string(result.Data))
 	}
 	stop()
-	for range 2 {
-		if err := <-ended; err != nil {
-			log.Fatal(err)
-		}
+	if err := <-ended; err != nil {
+		log.Fatal(err)
 	}
 	// Output:
 	// {"key":"oven-1","from":"2026-05-01T12:00:00Z","to":"2026-05-01T12:01:00Z","count":2,"value":410}

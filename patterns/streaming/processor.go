@@ -12,189 +12,157 @@ import (
 
 // Processor turns the events of a flow into results.
 type Processor[In, Out any] struct {
-	cfg           Config
-	js            jetstream.JetStream
-	feed, results jetstream.Stream
-	where         string // the subject of the position
-	rev           uint64 // the sequence of the position: whoever stores another takes over
-	ran           atomic.Bool
-	books         books[In, Out]
+	js              jetstream.JetStream
+	results         jetstream.Stream // its reads go to the leader of the stream
+	positionSubject string
+	positionSeq     uint64 // of the stored position: a fencing token
+	ran             atomic.Bool
+	agg             aggregator[In, Out]
 }
 
 // NewProcessor finds or creates the streams of a flow. The context bounds this call
-// only. Several may stand by, but the last one to Run is the only one to work.
+// only. Any number of Processors can exist, but only the last one to Run works.
 func NewProcessor[In, Out any](ctx context.Context, js jetstream.JetStream, name string, flow Flow[In, Out], cfg Config) (*Processor[In, Out], error) {
 	cfg, err := cfg.normal()
-	if err == nil {
-		err = checkID(name)
-	}
-	if err == nil && flow.Add == nil {
-		err = fmt.Errorf("%w: Flow.Add is nil", ErrConfig)
-	}
 	if err != nil {
 		return nil, err
 	}
-	feed, results, err := setup(ctx, js, name, cfg)
-	if err != nil {
-		return nil, fmt.Errorf("streaming: flow %s: %w", name, err)
+	if flow.Add == nil {
+		return nil, fmt.Errorf("%w: Flow.Add is nil", ErrConfig)
 	}
-	return &Processor[In, Out]{cfg: cfg, js: js, feed: feed, results: results, where: "state." + name + ".position",
-		books: books[In, Out]{name: name, flow: flow, cfg: cfg, limit: int(js.Conn().MaxPayload()) - 4096, // which headers take at most
-			open: map[int64]map[string]window[Out]{}, dirty: map[string][]byte{}}}, nil
+	results, err := openStreams(name, cfg, func(want jetstream.StreamConfig) (jetstream.Stream, error) {
+		return ensure(ctx, streamOf(js, want.Name), want, cfg.Bind)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Processor[In, Out]{js: js, results: results, positionSubject: "state." + name + ".position",
+		agg: aggregator[In, Out]{name: name, flow: flow, cfg: cfg, limit: int(js.Conn().MaxPayload()) - 4096,
+			open: map[int64]map[string]window[Out]{}, changed: map[string][]byte{}}}, nil
 }
 
-// Run takes over the flow from whichever Processor had it, and goes on where that
-// one stood. It returns nil when ctx ends, [ErrFenced] when it is taken over in
-// turn, and otherwise the reason for which it cannot go on. What it had not
-// committed is done by the next.
+// Run takes over the flow from any other Processor, and resumes at its position. It
+// returns nil when ctx ends, [ErrFenced] when another Processor takes over, or the
+// reason why it cannot continue. Uncommitted events are processed by the next Processor.
+// Run outlives ctx only while Clean or Add run.
 func (p *Processor[In, Out]) Run(ctx context.Context) error {
 	if p.ran.Swap(true) {
-		return ErrTwice
+		return ErrAlreadyRun
 	}
 	err := p.takeOver(ctx)
 	if err == nil {
-		_, err = p.now(ctx)
-	}
-	if err == nil {
-		err = p.load(ctx)
-	}
-	if err == nil {
-		err = p.work(ctx)
+		err = p.readFeed(ctx)
 	}
 	if err == nil || ctx.Err() != nil {
 		return nil
 	}
-	return fmt.Errorf("streaming: flow %s: %w", p.books.name, err)
+	return fmt.Errorf("streaming: flow %s: %w", p.agg.name, err)
 }
 
-// takeOver stores the position anew: a Processor that paused, and does not know
-// that it was replaced, can commit nothing from here on.
+// takeOver stores the position again, and so fences off every other Processor: each of
+// their commits expects the position before. It then loads the open windows.
 func (p *Processor[In, Out]) takeOver(ctx context.Context) error {
 	for {
-		at, _, rev, err := p.last(ctx)
+		at, _, seq, err := p.readPosition(ctx)
 		if err != nil {
 			return err
 		}
-		p.books.at, p.books.done, p.rev = at, at.Seq, rev
-		if err = p.settle(ctx, nil); !errors.Is(err, ErrFenced) {
+		p.agg.at, p.agg.committed, p.positionSeq = at, at.Seq, seq
+		err = p.publishCommit(ctx, nil)
+		if err == nil {
+			return p.loadWindows(ctx)
+		}
+		if !errors.Is(err, ErrFenced) { // otherwise the other Processor has committed once more
 			return err
-		} // it had one more commit under way
+		}
 	}
 }
 
-// load reads the open windows. The position comes last: a replica that lags, and
-// has not yet all of them, has not yet the position either.
-func (p *Processor[In, Out]) load(ctx context.Context) error {
-	read, done := context.WithCancel(ctx)
-	defer done()
+// loadWindows reads the open windows, up to the position. They precede it in the
+// stream, so a lagging replica that has the position has all of them.
+func (p *Processor[In, Out]) loadWindows(ctx context.Context) error {
+	read, stop := context.WithCancel(ctx)
+	defer stop()
 	var bad error
-	cons := jetstream.ConsumerConfig{FilterSubject: "state." + p.books.name + ".>", DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy}
-	err := follow(read, p.js, p.cfg.Log, p.results.CachedInfo().Config.Name, cons, func(msg jetstream.Msg) {
-		if meta, err := msg.Metadata(); err != nil {
-			bad = err
-		} else if meta.Sequence.Stream >= p.rev {
-			done()
-		} else if msg.Subject() != p.where {
-			bad = errors.Join(bad, p.books.load(msg.Subject(), msg.Data()))
+	cons := jetstream.ConsumerConfig{FilterSubject: "state." + p.agg.name + ".>", DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy}
+	err := readOrdered(read, p.js, p.agg.cfg.Log, "RESULTS_"+p.agg.name, cons, func(msg jetstream.Msg, meta *jetstream.MsgMetadata) {
+		switch {
+		case meta.Sequence.Stream >= p.positionSeq:
+			stop()
+		case msg.Subject() != p.positionSubject:
+			bad = errors.Join(bad, p.agg.loadWindow(msg))
 		}
 	})
 	return errors.Join(err, bad)
 }
 
-// work reads the feed from the position on. While a commit is under way events
-// gather, so that commits are large when there is much to do, and prompt when not.
-func (p *Processor[In, Out]) work(ctx context.Context) error {
+// readFeed reads the feed from the position on, and buffers events during a commit.
+func (p *Processor[In, Out]) readFeed(ctx context.Context) error {
 	read, stop := context.WithCancel(ctx)
 	defer stop()
-	events, ended := make(chan jetstream.Msg, 4096), make(chan error, 1)
-	cons := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: p.books.at.Seq + 1}
+	events, ended := make(chan feedMsg, 4096), make(chan error, 1)
+	cons := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: p.agg.at.Seq + 1}
 	go func() {
-		ended <- follow(read, p.js, p.cfg.Log, p.feed.CachedInfo().Config.Name, cons, func(msg jetstream.Msg) {
+		defer close(events)
+		ended <- readOrdered(read, p.js, p.agg.cfg.Log, "FEED_"+p.agg.name, cons, func(msg jetstream.Msg, meta *jetstream.MsgMetadata) {
 			select {
-			case events <- msg:
+			case events <- feedMsg{msg, meta}:
 			case <-read.Done():
 			}
 		})
-		close(events)
 	}()
-	err := p.loop(ctx, events)
+	err := p.process(ctx, events)
 	stop()
-	for range events { // until the reader has left
-	}
 	return errors.Join(err, <-ended)
 }
 
-func (p *Processor[In, Out]) loop(ctx context.Context, events <-chan jetstream.Msg) error {
-	idle := time.NewTimer(0) // what is due already need not wait for an event
+// process commits when no event is waiting, or a commit is full: so commits are large
+// under load, and prompt without it.
+func (p *Processor[In, Out]) process(ctx context.Context, events <-chan feedMsg) error {
+	idle := time.NewTimer(0) // windows may be due before the first event
 	defer idle.Stop()
 	for {
+		var err error
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-idle.C:
-			if err := p.rest(ctx); err != nil {
-				return err
-			}
+			err = p.advanceClock(ctx)
 		case msg, ok := <-events:
-			for more := true; more; {
-				if !ok {
-					return nil
-				}
-				if err := p.books.take(ctx, msg); err != nil {
-					return err
-				}
-				if p.books.full() {
-					break
-				}
-				select {
-				case msg, ok = <-events:
-				default:
-					more = false
-				}
+			if !ok {
+				return nil
 			}
+			err = p.agg.process(ctx, msg)
 		}
-		for due := true; due; _, due = p.books.due() {
-			if err := p.books.harvest(); err != nil {
-				return err
-			}
-			if p.books.changed() {
-				if err := p.commit(ctx); err != nil {
-					return err
-				}
-			}
+		if err != nil {
+			return err
 		}
-		idle.Reset(p.cfg.Idle)
+		if len(events) > 0 && !p.agg.isFull() {
+			continue
+		}
+		if err := p.commit(ctx); err != nil {
+			return err
+		}
+		idle.Reset(p.agg.cfg.Idle)
 	}
 }
 
-// rest lets the server's clock close windows when all events have been taken: a
-// sender that falls silent must not hold back the results of what it has sent.
-func (p *Processor[In, Out]) rest(ctx context.Context) error {
-	if len(p.books.open) == 0 {
-		return nil
+// advanceClock moves the watermark by the server's clock when all events are processed:
+// the windows of a sender that is silent close too.
+func (p *Processor[In, Out]) advanceClock(ctx context.Context) error {
+	feed, err := callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return p.js.Stream(ctx, "FEED_"+p.agg.name) })
+	if err != nil && !isGone(err) {
+		return nil // temporary: the next attempt follows after Idle
 	}
-	feed, err := p.now(ctx)
-	switch {
-	case final(err):
+	if err != nil {
 		return err
-	case err != nil:
-		p.cfg.Log.Debug("streaming: the server's time is not known for now", "flow", p.books.name, "err", err)
-	case feed.State.LastSeq == p.books.at.Seq || feed.State.Msgs == 0:
-		p.books.advance(feed.TimeStamp)
+	}
+	info := feed.CachedInfo()
+	if info.State.LastSeq < p.agg.at.Seq {
+		return fmt.Errorf("%w: %s ends at %d, the position is %d", ErrRecreated, info.Config.Name, info.State.LastSeq, p.agg.at.Seq)
+	}
+	if info.State.LastSeq == p.agg.at.Seq || info.State.Msgs == 0 {
+		p.agg.advance(info.TimeStamp)
 	}
 	return nil
-}
-
-// now returns how the feed is, and what time it is, by the server.
-func (p *Processor[In, Out]) now(ctx context.Context) (*jetstream.StreamInfo, error) {
-	feed, err := callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) {
-		return p.js.Stream(ctx, p.feed.CachedInfo().Config.Name)
-	})
-	if err != nil {
-		return nil, err
-	}
-	if info := feed.CachedInfo(); info.State.LastSeq >= p.books.at.Seq {
-		return info, nil
-	}
-	return nil, ErrReplaced
 }

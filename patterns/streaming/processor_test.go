@@ -15,17 +15,16 @@ import (
 	"github.com/natspatterns/catalog/patterns/streaming"
 )
 
-// The fake clock begins at a full minute, so seconds of event time read like the
-// seconds slept.
+// The fake clock begins at a full minute: seconds of event time are the seconds slept.
 func TestProcessor(t *testing.T) {
 	const ms = time.Millisecond
 	for name, c := range map[string]struct {
-		flow streaming.Flow[reading, names]
-		play func(t *testing.T, s *natstest.Server, js jetstream.JetStream, t0 time.Time)
-		want []string
-		also streaming.Counts
+		flow   streaming.Flow[reading, names]
+		play   func(t *testing.T, s *natstest.Server, js jetstream.JetStream, t0 time.Time)
+		want   []string
+		counts streaming.Counts
 	}{
-		"a window closes when a younger event comes, for every key, and counts each event": {
+		"a newer event closes the windows of every key": {
 			play: func(t *testing.T, _ *natstest.Server, js jetstream.JetStream, t0 time.Time) {
 				time.Sleep(2600 * ms)
 				send(t, js, "green", "a", t0)
@@ -33,10 +32,10 @@ func TestProcessor(t *testing.T) {
 				send(t, js, "green", "c", t0.Add(500*ms))
 				send(t, js, "green", "d", t0.Add(2500*ms))
 			},
-			want: []string{"black 0-2: b", "green 0-2: a c"},
-			also: streaming.Counts{Added: 4},
+			want:   []string{"black 0-2: b", "green 0-2: a c"},
+			counts: streaming.Counts{Added: 4},
 		},
-		"an event later than Lateness is refused, one less late counts": {
+		"an event later than Lateness is refused, an earlier one counts": {
 			play: func(t *testing.T, _ *natstest.Server, js jetstream.JetStream, t0 time.Time) {
 				time.Sleep(2600 * ms)
 				send(t, js, "green", "a", t0.Add(2400*ms))
@@ -44,35 +43,35 @@ func TestProcessor(t *testing.T) {
 				send(t, js, "green", "b", t0.Add(2600*ms))
 				send(t, js, "green", "late", t0.Add(1900*ms))
 			},
-			want: []string{"green 0-2: in-time", `green refused {"name":"late"}: late: its window closed 100ms before`},
-			also: streaming.Counts{Added: 3, Refused: 1},
+			want:   []string{"green 0-2: in-time", `green refused {"name":"late"}: late: its window closed 100ms before`},
+			counts: streaming.Counts{Added: 3, Refused: 1},
 		},
-		"when senders are silent the clock of the server closes windows": {
+		"the clock of the server closes windows when there are no events": {
 			play: func(t *testing.T, _ *natstest.Server, js jetstream.JetStream, t0 time.Time) {
 				send(t, js, "green", "a", t0)
 				time.Sleep(4 * time.Second)
 			},
-			want: []string{"green 0-2: a"},
-			also: streaming.Counts{Added: 1},
+			want:   []string{"green 0-2: a"},
+			counts: streaming.Counts{Added: 1},
 		},
-		"a sender whose clock is far ahead makes nobody else late": {
+		"an event far ahead of the server is refused and makes no other event late": {
 			play: func(t *testing.T, _ *natstest.Server, js jetstream.JetStream, t0 time.Time) {
 				send(t, js, "green", "a", t0.Add(time.Hour+10*ms))
 				send(t, js, "green", "b", t0)
 				time.Sleep(4 * time.Second)
 			},
-			want: []string{"green 0-2: b", `green refused {"name":"a"}: dated 1h0m0s ahead of the server`},
-			also: streaming.Counts{Added: 1, Refused: 1},
+			want:   []string{"green 0-2: b", `green refused {"name":"a"}: dated 1h0m0s ahead of the server`},
+			counts: streaming.Counts{Added: 1, Refused: 1},
 		},
-		"an event without a time is dated by the server": {
+		"an event without a time has the time when it is stored": {
 			play: func(t *testing.T, _ *natstest.Server, js jetstream.JetStream, _ time.Time) {
 				send(t, js, "green", "a", time.Time{})
 				time.Sleep(4 * time.Second)
 			},
-			want: []string{"green 0-2: a"},
-			also: streaming.Counts{Added: 1},
+			want:   []string{"green 0-2: a"},
+			counts: streaming.Counts{Added: 1},
 		},
-		"events are cleaned, filtered, enriched and given another key": {
+		"Clean filters, enriches and changes the key": {
 			flow: streaming.Flow[reading, names]{Add: list.Add, Clean: func(_ context.Context, ev *streaming.Event[reading]) error {
 				switch ev.Value.Name {
 				case "noise":
@@ -94,11 +93,11 @@ func TestProcessor(t *testing.T) {
 				}
 				time.Sleep(4 * time.Second)
 			},
-			want: []string{"kitchen 0-2: a-green", `green refused {"name":"broken"}: cold  tea`,
-				`unknown refused {"name":"astray"}: streaming: bad id: "*"; use 1 to 64 of A-Z a-z 0-9 _ -`},
-			also: streaming.Counts{Added: 1, Skipped: 1, Refused: 2},
+			want: []string{"kitchen 0-2: a-green", `green refused {"name":"broken"}: cold tea`,
+				`unknown refused {"name":"astray"}: streaming: bad ID: "*"; use 1 to 64 of A-Z a-z 0-9 _ -`},
+			counts: streaming.Counts{Added: 1, Skipped: 1, Refused: 2},
 		},
-		"what cannot be decoded, and what panics, is refused and holds up nobody": {
+		"an event that cannot be decoded or panics is refused and blocks no other event": {
 			flow: streaming.Flow[reading, names]{Add: func(sum names, ev streaming.Event[reading]) (names, error) {
 				if ev.Value.Name == "spill" {
 					panic("tea everywhere")
@@ -116,8 +115,8 @@ func TestProcessor(t *testing.T) {
 			},
 			want: []string{"green 0-2: a", "green refused {: unexpected end of JSON input",
 				`green refused {}: Event-Time: parsing time "noon" as "2006-01-02T15:04:05.999999999Z07:00": cannot parse "noon" as "2006"`,
-				`unknown refused {}: streaming: bad id: "gr$$n"; use 1 to 64 of A-Z a-z 0-9 _ -`, `green refused {"name":"spill"}: panic: tea everywhere`},
-			also: streaming.Counts{Added: 1, Refused: 4},
+				`unknown refused {}: streaming: bad ID: "gr$$n"; use 1 to 64 of A-Z a-z 0-9 _ -`, `green refused {"name":"spill"}: panic: tea everywhere`},
+			counts: streaming.Counts{Added: 1, Refused: 4},
 		},
 		"an event sent twice with its ID counts once": {
 			play: func(t *testing.T, _ *natstest.Server, js jetstream.JetStream, t0 time.Time) {
@@ -126,10 +125,10 @@ func TestProcessor(t *testing.T) {
 				}
 				time.Sleep(4 * time.Second)
 			},
-			want: []string{"green 0-2: a"},
-			also: streaming.Counts{Added: 1},
+			want:   []string{"green 0-2: a"},
+			counts: streaming.Counts{Added: 1},
 		},
-		"more windows than one commit holds close all, each once": {
+		"more windows than fit a commit are all closed, each once": {
 			play: func(t *testing.T, _ *natstest.Server, js jetstream.JetStream, t0 time.Time) {
 				for i := range 1000 {
 					send(t, js, fmt.Sprintf("pot-%03d", i), "a", t0)
@@ -142,7 +141,7 @@ func TestProcessor(t *testing.T) {
 				}
 				return all
 			}(),
-			also: streaming.Counts{Added: 1000},
+			counts: streaming.Counts{Added: 1000},
 		},
 		"events removed from the feed before they were read are counted": {
 			play: func(t *testing.T, s *natstest.Server, js jetstream.JetStream, t0 time.Time) {
@@ -156,8 +155,8 @@ func TestProcessor(t *testing.T) {
 				s.Link("processor").Up()
 				time.Sleep(20 * time.Second)
 			},
-			want: []string{"green 0-2: b"},
-			also: streaming.Counts{Added: 1, Missed: 1},
+			want:   []string{"green 0-2: b"},
+			counts: streaming.Counts{Added: 1, Missed: 1},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -170,9 +169,36 @@ func TestProcessor(t *testing.T) {
 				time.Sleep(10 * ms)
 				c.play(t, s, js, time.Now().Truncate(time.Minute))
 				time.Sleep(100 * ms)
-				require.Equal(t, c.want, told(t, js))
-				require.Equal(t, c.also, counts(t, js))
+				require.Equal(t, c.want, outcomes(t, js))
+				require.Equal(t, c.counts, counts(t, js))
 				require.NoError(t, p.stop())
+			})
+		})
+	}
+}
+
+// The events of a recreated feed have the sequences of processed events: they are not
+// taken for those.
+func TestRecreated(t *testing.T) {
+	for name, running := range map[string]bool{"before Run": false, "during Run": true} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, s *natstest.Server, js jetstream.JetStream) {
+				p := run(t, s.JetStream("processor"), list, short)
+				send(t, js, "green", "a", time.Time{})
+				send(t, js, "green", "b", time.Time{})
+				time.Sleep(5300 * time.Millisecond) // between two checks of the feed
+				if !running {
+					require.NoError(t, p.stop())
+				}
+				require.NoError(t, js.DeleteStream(t.Context(), "FEED_tea"))
+				require.NoError(t, streaming.Provision(t.Context(), js, "tea", short))
+				send(t, js, "green", "new", time.Time{})
+				if !running {
+					p = run(t, s.JetStream("processor"), list, short)
+				}
+				require.ErrorIs(t, <-p.ended, streaming.ErrRecreated)
+				require.Equal(t, []string{"green 0-2: a b"}, outcomes(t, js))
+				p.cancel()
 			})
 		})
 	}

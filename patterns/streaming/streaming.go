@@ -1,11 +1,13 @@
 package streaming
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -13,32 +15,42 @@ import (
 )
 
 var (
-	// ErrID reports an identity that cannot be one token of a subject.
-	ErrID = errors.New("streaming: bad id")
-	// ErrConfig reports a Config, Flow, Route or subject that makes no sense.
+	// ErrID reports an ID that cannot be one token of a subject.
+	ErrID = errors.New("streaming: bad ID")
+	// ErrConfig reports a bad Config field or argument.
 	ErrConfig = errors.New("streaming: bad config")
-	// ErrMismatch reports a stream that exists with other settings.
+	// ErrMismatch reports a stream with weaker settings.
 	ErrMismatch = errors.New("streaming: exists with other settings; change Config or call Provision")
-	// ErrTwice reports a second call of Run.
-	ErrTwice = errors.New("streaming: Run may be called once; make a new one")
+	// ErrAlreadyRun reports a second call of Run.
+	ErrAlreadyRun = errors.New("streaming: Run was already called")
 	// ErrFenced reports that another Processor of the same flow has taken over.
-	ErrFenced = errors.New("streaming: another processor has taken over this flow")
-	// ErrReplaced reports that the feed ends before the last event that is done with:
-	// it was made anew. Delete the stream RESULTS_<flow> as well, to begin again.
-	ErrReplaced = errors.New("streaming: the feed was made anew, its results were not")
-	// ErrSkip is what Clean returns for an event that is of no interest.
+	ErrFenced = errors.New("streaming: another Processor has taken over this flow")
+	// ErrRecreated reports that FEED_<flow> ends before the last processed event. To
+	// start again, delete RESULTS_<flow> too.
+	ErrRecreated = errors.New("streaming: the stream was recreated")
+	// ErrSkip is what Clean returns to filter out an event.
 	ErrSkip = errors.New("streaming: skip")
 )
 
-// Event is something that happened to what Key names: a sensor, an oven, an account.
+// Headers of events, refused events and commits.
+const (
+	HeaderTime      = "Event-Time"          // of an event: when it happened, RFC 3339
+	HeaderReason    = "Streaming-Reason"    // of a refused event
+	HeaderSubject   = "Streaming-Subject"   // of a refused event: its subject in FEED_<flow>
+	HeaderSequence  = "Streaming-Sequence"  // of a refused event: its sequence in FEED_<flow>
+	HeaderTruncated = "Streaming-Truncated" // of a refused event without its data and headers
+	HeaderCommit    = "Streaming-Commit"    // of a position: the ID of the commit
+)
+
+// Event is a fact about the entity that Key names, such as a sensor or an account.
 type Event[In any] struct {
-	ID    string    // of the event; if not empty, it is stored once when sent again within two minutes
+	ID    string    // if set, the event is stored once when it is sent again within 2 minutes
 	Key   string    // a token of the subject
-	At    time.Time // when it happened, by the sender's clock; when it was stored, if zero
+	At    time.Time // event time, by the sender's clock; if zero, the time when it is stored
 	Value In
 }
 
-// Result is what the events of one Key in one window, [From, To), add up to.
+// Result is the aggregate of the events of one Key in one window, [From, To).
 type Result[Out any] struct {
 	Key   string    `json:"key"`
 	From  time.Time `json:"from"`
@@ -47,69 +59,63 @@ type Result[Out any] struct {
 	Value Out       `json:"value"`
 }
 
-// Flow is what is done with events, one at a time and in the order in which they
-// are stored.
+// Flow processes events, one at a time and in stream order.
 //
-//	Clean returns   nil           the event counts, as Clean has changed it
-//	                wraps ErrSkip it is left out
-//	                an error      it is refused: stored on refused.<flow>.<key>, with the reason
-//	Add returns     nil           the new sum counts
+//	Clean returns   nil           the event is added, as Clean has changed it
+//	                wraps ErrSkip the event is skipped
+//	                an error      the event is refused: stored on refused.<flow>.<key> with the reason
+//	Add returns     nil           next is the new aggregate
 //	                an error      the event is refused
 //
-// A panic is an error. An event may be given to both again after a crash, when the
-// first time has had no effect.
+// A panic is an error. After a crash, events whose results were not committed are
+// processed again.
 type Flow[In, Out any] struct {
-	Clean func(ctx context.Context, ev *Event[In]) error    // cleans, filters, enriches, changes the key; nil keeps events as they are
-	Add   func(sum Out, ev Event[In]) (next Out, err error) // of one window, from the zero Out; must not change what sum refers to
+	Clean func(ctx context.Context, ev *Event[In]) error    // filters, enriches, changes the key; nil changes nothing
+	Add   func(sum Out, ev Event[In]) (next Out, err error) // begins with the zero Out; must not change what sum refers to
 }
 
-// Config tunes Send and Processor. The zero Config is ready to use.
+// Config holds the settings of Send and Processor. The zero Config is ready to use.
 type Config struct {
-	Window   time.Duration // length of a window; 1m if zero
-	Lateness time.Duration // how much later than a younger event an event may be stored and still count; 10s if zero
-	Idle     time.Duration // how often, while no event comes, the server's clock closes windows; 1s if zero
-	Keep     time.Duration // of events and results; 7 days if zero. Longer than a processor, or a browser, may be away
-	Log      *slog.Logger  // what nobody can be told otherwise; discarded if nil
+	Window   time.Duration // length of the tumbling windows; 1m if zero
+	Lateness time.Duration // allowed lateness of an event behind the newest one; 10s if zero
+	Idle     time.Duration // without events, the server's clock closes windows after this time; 1s if zero
+	MaxAge   time.Duration // of events and results; 7 days if zero; longer than any downtime of a Processor
+	Log      *slog.Logger  // discards if nil
 
-	Replicas int                   // of the streams; 1 if zero
-	Storage  jetstream.StorageType // of the streams; file if zero
-	Bind     bool                  // never create, only use what exists
-	Metadata map[string]string     // put on what NewProcessor creates
+	Replicas int                   // of each stream; 1 if zero
+	Storage  jetstream.StorageType // of each stream; file if zero
+	MaxBytes int64                 // of each stream, which refuses messages when it is full; unlimited if zero
+	Bind     bool                  // use only streams that exist
+	Metadata map[string]string     // of the streams that are created
 }
 
 func (c Config) normal() (Config, error) {
 	err := errors.Join(
-		fill("Window", &c.Window, time.Minute, time.Millisecond), fill("Lateness", &c.Lateness, 10*time.Second, time.Millisecond),
-		fill("Idle", &c.Idle, time.Second, 10*time.Millisecond), fill("Keep", &c.Keep, 7*24*time.Hour, time.Second),
-		fill("Replicas", &c.Replicas, 1, 1),
+		setDefault("Window", &c.Window, time.Minute, time.Millisecond),
+		setDefault("Lateness", &c.Lateness, 10*time.Second, time.Millisecond),
+		setDefault("Idle", &c.Idle, time.Second, 10*time.Millisecond),
+		setDefault("MaxAge", &c.MaxAge, 7*24*time.Hour, time.Second),
+		setDefault("Replicas", &c.Replicas, 1, 1),
+		setDefault("MaxBytes", &c.MaxBytes, 0, 0),
 	)
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
+	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	return c, err
 }
 
-func fill[T ~int | ~int64](field string, v *T, zero, least T) error {
-	if *v == 0 {
-		*v = zero
-	}
-	if *v < least {
-		return fmt.Errorf("%w: %s is %v, less than %v", ErrConfig, field, *v, least)
-	}
-	return nil
-}
-
-const headerAt = "Event-Time"
-
-// Send stores an event on feed.<flow>.<key>. An error leaves open whether it is
-// stored: send it again, with the ID it had.
+// Send stores an event on feed.<flow>.<key>. After an error, the event may be stored or
+// not: send it again with the same ID.
 func Send[In any](ctx context.Context, js jetstream.JetStream, flow string, ev Event[In]) error {
 	if err := errors.Join(checkID(flow), checkID(ev.Key)); err != nil {
 		return err
 	}
+	data, err := json.Marshal(ev.Value)
+	if err != nil {
+		return fmt.Errorf("streaming: send to %s: %w", flow, err)
+	}
 	msg := nats.NewMsg("feed." + flow + "." + ev.Key)
+	msg.Data = data
 	if !ev.At.IsZero() {
-		msg.Header.Set(headerAt, ev.At.UTC().Format(time.RFC3339Nano))
+		msg.Header.Set(HeaderTime, ev.At.UTC().Format(time.RFC3339Nano))
 	}
 	if ev.ID != "" {
 		if err := checkID(ev.ID); err != nil {
@@ -117,25 +123,61 @@ func Send[In any](ctx context.Context, js jetstream.JetStream, flow string, ev E
 		}
 		msg.Header.Set(nats.MsgIdHdr, ev.ID)
 	}
-	var err error
-	if msg.Data, err = json.Marshal(ev.Value); err == nil {
-		if limit := js.Conn().MaxPayload(); int64(len(msg.Data)) > limit {
-			err = fmt.Errorf("%w: %d bytes, the server takes %d; send a reference to the data", nats.ErrMaxPayload, len(msg.Data), limit)
-		}
-	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	if err == nil {
-		err = ctx.Err()
+	_, err = js.PublishMsg(ctx, msg)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, nats.ErrMaxPayload):
+		return fmt.Errorf("streaming: send to %s: %w: %d bytes; send a reference to the data", flow, err, len(msg.Data))
+	case errors.Is(err, jetstream.ErrNoStreamResponse):
+		return fmt.Errorf("streaming: send to %s: %w: the flow does not exist; call Provision or NewProcessor first", flow, err)
 	}
-	if err == nil {
-		_, err = js.PublishMsg(ctx, msg)
+	return fmt.Errorf("streaming: send to %s: %w", flow, err)
+}
+
+// FeedStreamConfig returns the stream FEED_<flow>, which stores the events.
+func FeedStreamConfig(flow string, cfg Config) (jetstream.StreamConfig, error) {
+	return streamConfig("FEED_", flow, cfg, "feed."+flow+".*")
+}
+
+// ResultsStreamConfig returns the stream RESULTS_<flow>, which stores the results, the
+// refused events and the state: only messages of one stream are stored all or none.
+func ResultsStreamConfig(flow string, cfg Config) (jetstream.StreamConfig, error) {
+	s, err := streamConfig("RESULTS_", flow, cfg, "results."+flow+".*", "refused."+flow+".*", "state."+flow+".>")
+	s.AllowAtomicPublish = true // for commits
+	s.AllowRollup = true        // state replaces older state
+	s.AllowMsgTTL = true        // state does not expire with MaxAge
+	return s, err
+}
+
+func streamConfig(prefix, flow string, cfg Config, subjects ...string) (jetstream.StreamConfig, error) {
+	cfg, err := cfg.normal()
+	return jetstream.StreamConfig{Name: prefix + flow, Subjects: subjects, Duplicates: min(2*time.Minute, cfg.MaxAge),
+		MaxAge: cfg.MaxAge, MaxBytes: cfg.MaxBytes, Discard: jetstream.DiscardNew,
+		Replicas: cfg.Replicas, Storage: cfg.Storage, Metadata: maps.Clone(cfg.Metadata)}, errors.Join(err, checkID(flow))
+}
+
+// Provision creates the streams of a flow, or changes settings that are weaker than in
+// cfg. Nothing else in this package changes a stream.
+func Provision(ctx context.Context, js jetstream.JetStream, flow string, cfg Config) error {
+	_, err := openStreams(flow, cfg, func(want jetstream.StreamConfig) (jetstream.Stream, error) {
+		return provision(ctx, streamOf(js, want.Name), want)
+	})
+	return err
+}
+
+// openStreams calls open for both streams of a flow, and returns RESULTS_<flow>.
+func openStreams(flow string, cfg Config, open func(jetstream.StreamConfig) (jetstream.Stream, error)) (results jetstream.Stream, err error) {
+	for _, config := range []func(string, Config) (jetstream.StreamConfig, error){FeedStreamConfig, ResultsStreamConfig} {
+		want, err := config(flow, cfg)
+		if err != nil {
+			return nil, err
+		}
+		if results, err = open(want); err != nil {
+			return nil, fmt.Errorf("streaming: flow %s: %w", flow, err)
+		}
 	}
-	if errors.Is(err, jetstream.ErrNoStreamResponse) {
-		err = fmt.Errorf("%w: there is no flow; call Provision, or NewProcessor first", err)
-	}
-	if err != nil {
-		return fmt.Errorf("streaming: send to %s: %w", flow, err)
-	}
-	return nil
+	return results, nil
 }

@@ -2,14 +2,10 @@ package streaming_test
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
@@ -17,105 +13,64 @@ import (
 	"github.com/natspatterns/catalog/patterns/streaming"
 )
 
-func TestMain(m *testing.M) { natstest.Main(m) }
-
-// reading is an event of the tests; names is what a window of them adds up to.
-type reading struct {
-	Name string `json:"name"`
-}
-
-type names []string
-
-// list keeps the name of every event, so that one lost or doubled is seen.
-var list = streaming.Flow[reading, names]{Add: func(sum names, ev streaming.Event[reading]) (names, error) {
-	return append(sum[:len(sum):len(sum)], ev.Value.Name), nil
-}}
-
-// short keeps for a century: the server tells the age of messages by a clock that
-// is not the bubble's, which begins in the year 2000.
-var short = streaming.Config{Window: 2 * time.Second, Lateness: 500 * time.Millisecond, Keep: 100 * 365 * 24 * time.Hour}
-
-// running is a Processor that runs.
-type running struct {
-	cancel context.CancelFunc
-	ended  chan error
-}
-
-func run[In, Out any](t *testing.T, js jetstream.JetStream, flow streaming.Flow[In, Out], cfg streaming.Config) running {
-	t.Helper()
-	p, err := streaming.NewProcessor(t.Context(), js, "tea", flow, cfg)
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
-	r := running{cancel, make(chan error, 1)}
-	go func() { r.ended <- p.Run(ctx) }()
-	return r
-}
-
-func (r running) stop() error {
-	r.cancel()
-	return <-r.ended
-}
-
-func send(t *testing.T, js jetstream.JetStream, key, name string, at time.Time) {
-	t.Helper()
-	require.NoError(t, streaming.Send(t.Context(), js, "tea", streaming.Event[reading]{Key: key, At: at, Value: reading{name}}))
-}
-
-// stored reads a stream, and tells what is on the subjects that match.
-func stored(t *testing.T, js jetstream.JetStream, subject string) (all []*jetstream.RawStreamMsg) {
-	t.Helper()
-	s, err := js.Stream(t.Context(), "RESULTS_tea")
-	require.NoError(t, err)
-	for seq := uint64(1); ; {
-		msg, err := s.GetMsg(t.Context(), seq, jetstream.WithGetMsgSubject(subject))
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return all
+func TestBadInput(t *testing.T) {
+	s := natstest.Start(t)
+	js, ctx := s.JetStream("test"), t.Context()
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	closed := s.JetStream("closed")
+	require.NoError(t, streaming.Provision(ctx, js, "tea", streaming.Config{}))
+	closed.Conn().Close()
+	process := func(ctx context.Context, js jetstream.JetStream, name string, cfg streaming.Config) error {
+		_, err := streaming.NewProcessor(ctx, js, name, list, cfg)
+		return err
+	}
+	event := func(key, id, value string) streaming.Event[reading] {
+		return streaming.Event[reading]{Key: key, ID: id, Value: reading{value}}
+	}
+	for _, bad := range []string{"", "*", ">", "a.b", "a b", "a\x00", strings.Repeat("x", 65)} {
+		require.ErrorIs(t, streaming.Send(ctx, js, bad, event("green", "", "")), streaming.ErrID)
+		require.ErrorIs(t, streaming.Send(ctx, js, "tea", event(bad, "", "")), streaming.ErrID)
+		require.ErrorIs(t, process(ctx, js, bad, streaming.Config{}), streaming.ErrID)
+		require.ErrorIs(t, streaming.Provision(ctx, js, bad, streaming.Config{}), streaming.ErrID)
+		if bad != "" {
+			require.ErrorIs(t, streaming.Send(ctx, js, "tea", event("green", bad, "")), streaming.ErrID)
 		}
-		require.NoError(t, err)
-		all, seq = append(all, msg), msg.Sequence+1
 	}
-}
-
-// told is what a flow has made of its events so far: results as
-// "key from-to: names", seconds of the minute; refusals as "key name: reason".
-func told(t *testing.T, js jetstream.JetStream) (all []string) {
-	t.Helper()
-	for _, msg := range stored(t, js, "results.tea.*") {
-		var r streaming.Result[names]
-		require.NoError(t, json.Unmarshal(msg.Data, &r))
-		require.Equal(t, "results.tea."+r.Key, msg.Subject)
-		require.Len(t, r.Value, r.Count)
-		all = append(all, fmt.Sprintf("%s %d-%d: %s", r.Key, r.From.Second(), r.To.Second(), strings.Join(r.Value, " ")))
+	for _, c := range []struct {
+		err  error
+		is   error
+		text string
+	}{
+		{streaming.Send(ctx, js, "tea", event("green", "", strings.Repeat("x", 1<<20))), nats.ErrMaxPayload, "send a reference"},
+		{streaming.Send(ctx, js, "none", event("green", "", "")), jetstream.ErrNoStreamResponse, "call Provision"},
+		{streaming.Send(ctx, closed, "tea", event("green", "", "")), nats.ErrConnectionClosed, "send to tea"},
+		{streaming.Send(ended, js, "tea", event("green", "", "")), context.Canceled, "send to tea"},
+		{streaming.Send(ctx, js, "tea", streaming.Event[reading]{Key: "a"}), nil, ""},
+		{process(ctx, js, "none", streaming.Config{Bind: true}), jetstream.ErrStreamNotFound, "FEED_none"},
+		{process(ctx, closed, "tea", streaming.Config{}), nats.ErrConnectionClosed, "flow tea"},
+		{process(ended, js, "tea", streaming.Config{}), context.Canceled, "flow tea"},
+		{process(ctx, js, "tea", streaming.Config{MaxAge: 200 * 24 * 3600e9}), streaming.ErrMismatch, "stream FEED_tea has MaxAge 168h0m0s, want 4800h0m0s"},
+		{process(ctx, js, "tea", streaming.Config{Window: -1}), streaming.ErrConfig, "Window"},
+		{process(ctx, js, "tea", streaming.Config{Lateness: -1}), streaming.ErrConfig, "Lateness"},
+		{process(ctx, js, "tea", streaming.Config{Idle: -1}), streaming.ErrConfig, "Idle"},
+		{process(ctx, js, "tea", streaming.Config{MaxAge: -1}), streaming.ErrConfig, "MaxAge"},
+		{process(ctx, js, "tea", streaming.Config{MaxBytes: -1}), streaming.ErrConfig, "MaxBytes"},
+		{process(ctx, js, "tea", streaming.Config{Replicas: -1}), streaming.ErrConfig, "Replicas"},
+	} {
+		if c.is == nil {
+			require.NoError(t, c.err)
+			continue
+		}
+		require.ErrorIs(t, c.err, c.is)
+		require.ErrorContains(t, c.err, c.text)
 	}
-	for _, msg := range stored(t, js, "refused.tea.*") {
-		all = append(all, fmt.Sprintf("%s refused %s: %s", strings.TrimPrefix(msg.Subject, "refused.tea."), msg.Data, msg.Header.Get("Reason")))
-	}
-	return all
-}
+	_, err := streaming.NewProcessor(ctx, js, "tea", streaming.Flow[reading, names]{}, streaming.Config{})
+	require.ErrorIs(t, err, streaming.ErrConfig)
+	require.ErrorContains(t, streaming.Send(ctx, js, "tea", streaming.Event[func()]{Key: "a"}), "unsupported type")
 
-// counts reads what the flow has counted.
-func counts(t *testing.T, js jetstream.JetStream) streaming.Counts {
-	t.Helper()
-	last := stored(t, js, "state.tea.position")
-	var at struct{ Counts streaming.Counts }
-	require.NoError(t, json.Unmarshal(last[len(last)-1].Data, &at))
-	return at.Counts
-}
-
-// ledger collects what goroutines of a test see.
-type ledger struct {
-	mu  sync.Mutex
-	all []string
-}
-
-func (l *ledger) add(s string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.all = append(l.all, s)
-}
-
-func (l *ledger) list() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return append([]string(nil), l.all...)
+	p, err := streaming.NewProcessor(ctx, js, "tea", list, streaming.Config{})
+	require.NoError(t, err)
+	require.NoError(t, p.Run(ended))
+	require.ErrorIs(t, p.Run(ctx), streaming.ErrAlreadyRun)
 }

@@ -20,20 +20,20 @@ import (
 
 var histories = flag.Uint64("histories", 8, "seeded histories of each sweep")
 
-// process is one life of a processor, until ctx ends or it is fenced.
-type process func(ctx context.Context, js jetstream.JetStream) error
+// process runs a processor until ctx ends or another one takes over.
+type process func(ctx context.Context, js jetstream.JetStream, cfg streaming.Config) error
 
-func honest(ctx context.Context, js jetstream.JetStream) error {
-	p, err := streaming.NewProcessor(ctx, js, "tea", list, short)
+func correct(ctx context.Context, js jetstream.JetStream, cfg streaming.Config) error {
+	p, err := streaming.NewProcessor(ctx, js, "tea", list, cfg)
 	if err != nil {
-		return nil // it died, or was cut, before it had begun
+		return nil // it was stopped or disconnected before it began
 	}
 	return p.Run(ctx)
 }
 
-// forgetful is the naive processor: windows in memory, and each event acked when
-// it has been added to one.
-func forgetful(ctx context.Context, js jetstream.JetStream) error {
+// stateless is a mutant: it keeps windows in memory only, and acks each event when it is
+// added to a window.
+func stateless(ctx context.Context, js jetstream.JetStream, _ streaming.Config) error {
 	cons, err := js.CreateOrUpdateConsumer(ctx, "FEED_tea", jetstream.ConsumerConfig{Durable: "naive", AckPolicy: jetstream.AckExplicitPolicy, AckWait: 2 * time.Second})
 	if err != nil {
 		return nil
@@ -72,26 +72,25 @@ func forgetful(ctx context.Context, js jetstream.JetStream) error {
 	return nil
 }
 
-// history sends thirty events under three keys to a processor, while links are cut,
-// processors die or are replaced while they live, and the server restarts. It
-// returns what is amiss with the results in the end.
-func history(t *testing.T, seed uint64, work process) (amiss []string) {
+// history sends thirty events of three keys to a processor, while connections break,
+// processors crash or are fenced, and the server restarts. It returns the violations.
+func history(t *testing.T, seed uint64, work process) (violations []string) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		js := s.JetStream("sender")
 		cfg, restarts := short, seed%4 == 0
-		if !restarts { // in memory, which is some thirty times faster
+		if !restarts { // memory is about thirty times faster
 			cfg.Storage = jetstream.MemoryStorage
 		}
 		require.NoError(t, streaming.Provision(t.Context(), js, "tea", cfg))
 		chance := rand.New(rand.NewPCG(seed, 0))
 		var all sync.WaitGroup
-		born := 0
+		started := 0
 		spawn := func() (name string, kill func()) {
-			born++
-			name = fmt.Sprint("processor-", born)
+			started++
+			name = fmt.Sprint("processor-", started)
 			ctx, cancel := context.WithCancel(t.Context())
 			js := s.JetStream(name)
-			all.Go(func() { _ = work(ctx, js) }) // fenced, or told to stop
+			all.Go(func() { _ = work(ctx, js, cfg) }) // fenced or stopped
 			return name, cancel
 		}
 		name, kill := spawn()
@@ -115,7 +114,7 @@ func history(t *testing.T, seed uint64, work process) (amiss []string) {
 			case 0:
 				s.Link(name).Cut()
 			case 1:
-				s.Link(name).Down() // and back, not knowing that it was replaced
+				s.Link(name).Down() // it reconnects after another one has taken over
 				old := name
 				name, kill = spawn()
 				kills = append(kills, kill)
@@ -126,7 +125,7 @@ func history(t *testing.T, seed uint64, work process) (amiss []string) {
 				time.Sleep(time.Duration(chance.IntN(9000)) * time.Millisecond)
 				s.Link(name).Up()
 			case 3:
-				if chance.IntN(2) == 0 { // else its last words are still under way
+				if chance.IntN(2) == 0 { // otherwise its last commit may still arrive
 					s.Link(name).Down()
 				}
 				kill()
@@ -143,15 +142,15 @@ func history(t *testing.T, seed uint64, work process) (amiss []string) {
 			}
 		}
 		time.Sleep(40 * time.Second)
-		for _, key := range []string{"pot-0", "pot-1", "pot-2"} { // for those who close windows only then
+		for _, key := range []string{"pot-0", "pot-1", "pot-2"} { // the mutant closes windows only then
 			send(t, js, key, "end", time.Time{})
 		}
 		time.Sleep(20 * time.Second)
 		times := map[string]int{}
-		for _, line := range told(t, js) {
+		for _, line := range outcomes(t, js) {
 			in := strings.Fields(line)[2:]
 			if len(in) == 0 {
-				amiss = append(amiss, fmt.Sprintf("seed %d: a window closed that held nothing: %s", seed, line))
+				violations = append(violations, fmt.Sprintf("seed %d: an empty window was closed: %s", seed, line))
 			}
 			for _, name := range in {
 				times[name]++
@@ -159,7 +158,7 @@ func history(t *testing.T, seed uint64, work process) (amiss []string) {
 		}
 		for i := range 30 {
 			if n := times[fmt.Sprint("e-", i)]; n != 1 {
-				amiss = append(amiss, fmt.Sprintf("seed %d: e-%d counts %d times", seed, i, n))
+				violations = append(violations, fmt.Sprintf("seed %d: e-%d counts %d times", seed, i, n))
 			}
 		}
 		for _, kill := range kills {
@@ -167,22 +166,22 @@ func history(t *testing.T, seed uint64, work process) (amiss []string) {
 		}
 		all.Wait()
 	})
-	return amiss
+	return violations
 }
 
-// Whatever is cut, killed, replaced or restarted, each event counts once.
+// Each event counts once, during disconnects, crashes, fencing and restarts.
 func TestSweep(t *testing.T) {
 	for seed := range *histories {
-		require.Empty(t, history(t, seed, honest))
+		require.Empty(t, history(t, seed, correct))
 	}
 }
 
-// The same faults find the processor that keeps its windows in memory.
-func TestSweepFindsForgetful(t *testing.T) {
+// The same faults find the mutant.
+func TestSweepFindsStateless(t *testing.T) {
 	for seed := range *histories {
-		if len(history(t, seed, forgetful)) > 0 {
+		if len(history(t, seed, stateless)) > 0 {
 			return
 		}
 	}
-	t.Fatal("no event was lost or doubled by a processor without stored state")
+	t.Fatal("no event was lost or duplicated by a processor without stored state")
 }

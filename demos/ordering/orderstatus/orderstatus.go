@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/natspatterns/catalog/patterns/eventstore"
-	"github.com/natspatterns/catalog/patterns/streaming"
+	"github.com/natspatterns/catalog/patterns/sse"
 )
 
 // Config is what the service needs to know.
@@ -46,7 +46,7 @@ func Run(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, store *even
 	case !errors.Is(err, jetstream.ErrMsgNotFound):
 		return errors.Join(err, l.Close())
 	}
-	events, err := streaming.NewServer(ctx, js, "ORDERS", "orders.event.>", route, streaming.ServerConfig{Hosts: cfg.Hosts, FromStart: true, Log: cfg.Log})
+	events, err := sse.NewServer(ctx, js, "ORDERS", "orders.event.>", route, sse.Config{Hosts: cfg.Hosts, FromStart: true, Log: cfg.Log})
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
@@ -57,7 +57,7 @@ func Run(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, store *even
 	srv := &http.Server{Handler: s.handler(events), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelWarn)}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return sub.Run(ctx, s.model.take) })
-	group.Go(func() error { return events.Run(ctx) }) // lets its clients go when ctx ends
+	group.Go(func() error { return events.Run(ctx) }) // disconnects its clients when ctx ends
 	group.Go(func() error {
 		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			return err
@@ -73,7 +73,7 @@ func Run(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, store *even
 	return group.Wait()
 }
 
-// route tells what a client of GET /orders/{id}/events hears.
+// route returns the subject of a client of GET /orders/{id}/events.
 func route(r *http.Request) (string, error) {
 	id := r.PathValue("id")
 	return "orders.event." + id + ".>", checkID(id)

@@ -1,4 +1,4 @@
-package streaming_test
+package sse_test
 
 import (
 	"context"
@@ -14,83 +14,83 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/natspatterns/catalog/internal/natstest"
-	"github.com/natspatterns/catalog/patterns/streaming"
+	"github.com/natspatterns/catalog/patterns/sse"
 )
 
 func TestServer(t *testing.T) {
 	const ms = time.Millisecond
 	for name, c := range map[string]struct {
-		cfg        streaming.ServerConfig
+		cfg        sse.Config
 		path, last string
 		play       func(t *testing.T, s *natstest.Server, js jetstream.JetStream)
 		want       []string
 	}{
-		"a browser is told what comes, and from the start where it is": {
+		"a browser receives its position first, and then live events": {
 			path: "/tea", play: func(t *testing.T, _ *natstest.Server, js jetstream.JetStream) {
-				result(t, js, "green", "b")
-				result(t, js, "black", "c")
+				publish(t, js, "green", "b")
+				publish(t, js, "black", "c")
 			},
 			want: []string{"1 ", "2 b", "3 c"},
 		},
-		"a browser that was here is told what it has missed": {
+		"a browser with Last-Event-ID receives what it missed": {
 			path: "/tea", last: "0", want: []string{"1 a"},
 		},
-		"FromStart tells a new browser all": {
-			cfg: streaming.ServerConfig{FromStart: true}, path: "/tea", want: []string{"1 a"},
+		"FromStart replays all events to a new browser": {
+			cfg: sse.Config{FromStart: true}, path: "/tea", want: []string{"1 a"},
 		},
-		"a key in the URL is the only one told, of what was missed and of what comes": {
+		"a key in the URL selects its events, missed and live ones": {
 			path: "/tea/green", last: "0", play: func(t *testing.T, _ *natstest.Server, js jetstream.JetStream) {
-				result(t, js, "black", "b")
-				result(t, js, "green", "c")
+				publish(t, js, "black", "b")
+				publish(t, js, "green", "c")
 			},
 			want: []string{"1 a", "3 c"},
 		},
 		"a line break in the data, of any kind, stays in the data": {
 			path: "/tea", last: "1", play: func(t *testing.T, _ *natstest.Server, js jetstream.JetStream) {
-				result(t, js, "green", "b\nid: 99\rdata: c\r\n\r\nevent: admin")
-				result(t, js, "green", "")
+				publish(t, js, "green", "b\nid: 99\rdata: c\r\n\r\nevent: admin")
+				publish(t, js, "green", "")
 			},
 			want: []string{"2 b|id: 99|data: c||event: admin", "3 "},
 		},
-		"a browser that hears nothing is sent a comment": {
-			cfg: streaming.ServerConfig{KeepAlive: time.Second}, path: "/tea", last: "1",
+		"a comment is sent when there are no events": {
+			cfg: sse.Config{KeepAlive: time.Second}, path: "/tea", last: "1",
 			play: func(t *testing.T, _ *natstest.Server, js jetstream.JetStream) {
-				time.Sleep(800 * ms) // lint:bubble: a scene is one
-				result(t, js, "green", "b")
+				time.Sleep(800 * ms) // lint:bubble: in bubble
+				publish(t, js, "green", "b")
 				time.Sleep(2500 * ms)
 			},
 			want: []string{"2 b", "2 : keep-alive", "2 : keep-alive"},
 		},
-		"an id from another stream of that name begins again": {
-			path: "/tea", last: "77", play: func(t *testing.T, _ *natstest.Server, js jetstream.JetStream) { result(t, js, "green", "b") },
+		"an ID past the last sequence starts from the beginning": {
+			path: "/tea", last: "77", play: func(t *testing.T, _ *natstest.Server, js jetstream.JetStream) { publish(t, js, "green", "b") },
 			want: []string{"1 a", "2 b"},
 		},
-		"when NATS is cut off, and restarts, the browser stays and misses nothing": {
+		"a browser misses nothing when NATS disconnects and restarts": {
 			path: "/tea", last: "1", play: func(t *testing.T, s *natstest.Server, js jetstream.JetStream) {
 				s.Link("sse").Down()
-				result(t, js, "green", "b")
+				publish(t, js, "green", "b")
 				time.Sleep(5 * time.Second)
 				s.Link("sse").Up()
 				time.Sleep(5 * time.Second)
 				s.Stop()
 				require.NoError(t, s.Start())
 				time.Sleep(time.Second)
-				result(t, js, "green", "c")
+				publish(t, js, "green", "c")
 				time.Sleep(10 * time.Second)
 			},
 			want: []string{"2 b", "3 c"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			scene(t, func(t *testing.T, s *natstest.Server, js jetstream.JetStream, w *web) {
-				result(t, js, "green", "a")
+			bubble(t, func(t *testing.T, s *natstest.Server, js jetstream.JetStream, w *web) {
+				publish(t, js, "green", "a")
 				shut := w.open(t, s.JetStream("sse"), c.cfg)
 				defer shut()
 				ctx, cancel := context.WithCancel(t.Context())
-				var seen ledger
+				var seen list
 				var gone sync.WaitGroup
 				gone.Go(func() {
-					w.browser(ctx, c.path, c.last, func(ev sse) { seen.add(ev.id + " " + strings.ReplaceAll(ev.data, "\n", "|")) })
+					w.browse(ctx, c.path, c.last, func(ev received) { seen.add(ev.id + " " + strings.ReplaceAll(ev.data, "\n", "|")) })
 				})
 				time.Sleep(100 * ms)
 				if c.play != nil {
@@ -99,22 +99,22 @@ func TestServer(t *testing.T) {
 				time.Sleep(100 * ms)
 				cancel()
 				gone.Wait()
-				require.Equal(t, c.want, seen.list())
+				require.Equal(t, c.want, seen.get())
 			})
 		})
 	}
 }
 
-// A browser comes back where it was, whichever Server it finds, and however often
-// it and the Servers are replaced while results come.
+// A browser resumes at its position at any Server, while Servers are replaced and events
+// arrive.
 func TestResume(t *testing.T) {
-	scene(t, func(t *testing.T, s *natstest.Server, js jetstream.JetStream, w *web) {
-		shut := w.open(t, s.JetStream("sse-0"), streaming.ServerConfig{Buffer: 4})
+	bubble(t, func(t *testing.T, s *natstest.Server, js jetstream.JetStream, w *web) {
+		shut := w.open(t, s.JetStream("sse-0"), sse.Config{Buffer: 4})
 		ctx, cancel := context.WithCancel(t.Context())
-		var seen ledger
+		var seen list
 		var all sync.WaitGroup
 		all.Go(func() {
-			w.browser(ctx, "/tea", "0", func(ev sse) {
+			w.browse(ctx, "/tea", "0", func(ev received) {
 				if ev.data != "" {
 					seen.add(ev.data)
 				}
@@ -122,57 +122,57 @@ func TestResume(t *testing.T) {
 		})
 		var want []string
 		for i := range 300 {
-			result(t, js, "green", fmt.Sprint(i))
+			publish(t, js, "green", fmt.Sprint(i))
 			want = append(want, fmt.Sprint(i))
 			time.Sleep(7 * time.Millisecond)
 			if i%40 == 13 {
 				shut()
-				shut = w.open(t, s.JetStream(fmt.Sprint("sse-", i)), streaming.ServerConfig{Buffer: 4})
+				shut = w.open(t, s.JetStream(fmt.Sprint("sse-", i)), sse.Config{Buffer: 4})
 			}
 		}
 		time.Sleep(time.Second)
 		cancel()
 		all.Wait()
 		shut()
-		require.Equal(t, want, seen.list())
+		require.Equal(t, want, seen.get())
 	})
 }
 
-// A client that reads nothing is cut; the others get each event at the instant it
-// is stored; and when it reads again, it gets what it missed.
+// A client that does not read is disconnected. Other clients receive each event at the
+// instant it is stored. After a reconnect the client receives what it missed.
 func TestSlowClient(t *testing.T) {
-	scene(t, func(t *testing.T, s *natstest.Server, js jetstream.JetStream, w *web) {
-		shut := w.open(t, s.JetStream("sse"), streaming.ServerConfig{Buffer: 8, Patience: 2 * time.Second})
+	bubble(t, func(t *testing.T, s *natstest.Server, js jetstream.JetStream, w *web) {
+		shut := w.open(t, s.JetStream("sse"), sse.Config{Buffer: 8, WriteTimeout: 2 * time.Second})
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://tea.example/tea", nil)
 		require.NoError(t, err)
 		stalled, err := w.client.Do(req)
 		require.NoError(t, err)
 
 		ctx, cancel := context.WithCancel(t.Context())
-		var prompt, later ledger
+		var prompt, later list
 		var gone sync.WaitGroup
 		gone.Go(func() {
-			w.browser(ctx, "/tea", "0", func(ev sse) { prompt.add(fmt.Sprint(ev.id, " ", time.Now().UnixMilli())) })
+			w.browse(ctx, "/tea", "0", func(ev received) { prompt.add(fmt.Sprint(ev.id, " ", time.Now().UnixMilli())) })
 		})
 		time.Sleep(10 * time.Millisecond)
 		var want []string
 		for i := range 100 {
 			want = append(want, fmt.Sprint(i+1, " ", time.Now().UnixMilli()))
-			result(t, js, "green", strings.Repeat("x", 5000))
+			publish(t, js, "green", strings.Repeat("x", 5000))
 			time.Sleep(20 * time.Millisecond)
 		}
 		time.Sleep(10 * time.Second)
-		require.Equal(t, want, prompt.list())
+		require.Equal(t, want, prompt.get())
 
 		rest, err := io.ReadAll(stalled.Body)
-		require.Error(t, err, "the server has given up on it")
+		require.Error(t, err, "the server has disconnected it")
 		require.Less(t, strings.Count(string(rest), "id: "), 20)
 		require.NoError(t, stalled.Body.Close())
-		gone.Go(func() { w.browser(ctx, "/tea", "90", func(ev sse) { later.add(ev.id) }) })
+		gone.Go(func() { w.browse(ctx, "/tea", "90", func(ev received) { later.add(ev.id) }) })
 		time.Sleep(100 * time.Millisecond)
 		cancel()
 		gone.Wait()
 		shut()
-		require.Len(t, later.list(), 10)
+		require.Len(t, later.get(), 10)
 	})
 }
