@@ -29,28 +29,40 @@ func TestCallHandler(t *testing.T) {
 	require.Contains(t, out.String(), "message_test.go", "with its stack")
 }
 
+func TestRedeliveryDelay(t *testing.T) {
+	for _, tc := range []struct {
+		first    time.Duration
+		delivery int
+		want     time.Duration
+	}{
+		{time.Second, 1, time.Second}, {time.Second, 2, 2 * time.Second}, {time.Second, 6, 32 * time.Second},
+		{time.Second, 7, time.Minute}, {time.Second, 100_000, time.Minute}, {25 * time.Second, 3, time.Minute},
+		{time.Hour, 1, time.Hour}, {time.Hour, 9, time.Hour}, {3 * time.Millisecond, 12, 6144 * time.Millisecond},
+	} {
+		require.Equal(t, tc.want, redeliveryDelay(tc.first, tc.delivery), "%v, delivery %d", tc.first, tc.delivery)
+	}
+}
+
+// The functions of before run grace after the end of ctx, before the end of work.
 func TestWithGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		work, stop := withGrace(ctx, time.Minute)
-		cancel()
+		var at time.Duration
 		start := time.Now()
+		var work context.Context
+		work, stop := withGrace(ctx, time.Minute, func() {
+			at = time.Since(start)
+			require.NoError(t, work.Err())
+		})
+		defer stop()
+		cancel()
 		<-work.Done()
-		require.Equal(t, time.Minute, time.Since(start))
-		stop()
-		work, stop = withGrace(t.Context(), time.Minute)
-		stop()
-		require.Error(t, work.Err())
-	})
-}
+		require.Equal(t, time.Minute, at)
 
-func TestRedeliveryDelay(t *testing.T) {
-	for delivery, want := range []time.Duration{0: time.Second, 1: time.Second, 2: 2 * time.Second, 3: 4 * time.Second, 7: time.Minute, 99: time.Minute} {
-		if want > 0 {
-			require.Equal(t, want, redeliveryDelay(time.Second, delivery))
-		}
-	}
-	require.Equal(t, time.Hour, redeliveryDelay(time.Hour, 3), "longer than a minute stays")
+		work, stop = withGrace(t.Context(), time.Minute, func() { t.Error("called without the end of ctx") })
+		stop()
+		<-work.Done()
+	})
 }
 
 // A message that takes longer than AckWait is not redelivered while it is in progress.

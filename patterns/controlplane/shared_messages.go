@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"runtime/debug"
 	"time"
 )
@@ -22,19 +23,23 @@ func callHandler[M any](ctx context.Context, log *slog.Logger, subject string, h
 	return handle(ctx, msg)
 }
 
-// withGrace returns a context for handlers: it ends grace after ctx, or with stop.
-func withGrace(ctx context.Context, grace time.Duration) (work context.Context, stop func()) {
+// withGrace returns a context for handlers: it ends grace after ctx, or with stop. Just
+// before it ends after ctx, it calls each function of before.
+func withGrace(ctx context.Context, grace time.Duration, before ...func()) (work context.Context, stop func()) {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	unhook := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
+	end := func() {
+		for _, f := range before {
+			f()
+		}
+		cancel()
+	}
+	unhook := context.AfterFunc(ctx, func() { time.AfterFunc(grace, end) })
 	return work, func() { unhook(); cancel() }
 }
 
 // redeliveryDelay returns how long a message waits after a failed delivery attempt:
 // first, doubled after each further attempt, up to one minute.
 func redeliveryDelay(first time.Duration, delivery int) time.Duration {
-	delay := first
-	for ; delivery > 1 && delay < time.Minute; delivery-- {
-		delay = min(2*delay, time.Minute)
-	}
-	return delay
+	doubled := float64(first) * math.Exp2(float64(delivery-1))
+	return time.Duration(min(doubled, float64(max(first, time.Minute))))
 }

@@ -43,9 +43,16 @@ func errorText(err error) string {
 	return strings.Join(strings.Fields(strings.ToValidUTF8(text, "")), " ")
 }
 
-// withGrace returns a context for handlers: it ends grace after ctx, or with stop.
-func withGrace(ctx context.Context, grace time.Duration) (work context.Context, stop func()) {
+// withGrace returns a context for handlers: it ends grace after ctx, or with stop. Just
+// before it ends after ctx, it calls each function of before.
+func withGrace(ctx context.Context, grace time.Duration, before ...func()) (work context.Context, stop func()) {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	unhook := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
+	end := func() {
+		for _, f := range before {
+			f()
+		}
+		cancel()
+	}
+	unhook := context.AfterFunc(ctx, func() { time.AfterFunc(grace, end) })
 	return work, func() { unhook(); cancel() }
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -63,11 +64,8 @@ func callHandler[M any](ctx context.Context, log *slog.Logger, subject string, h
 // redeliveryDelay returns how long a message waits after a failed delivery attempt:
 // first, doubled after each further attempt, up to one minute.
 func redeliveryDelay(first time.Duration, delivery int) time.Duration {
-	delay := first
-	for ; delivery > 1 && delay < time.Minute; delivery-- {
-		delay = min(2*delay, time.Minute)
-	}
-	return delay
+	doubled := float64(first) * math.Exp2(float64(delivery-1))
+	return time.Duration(min(doubled, float64(max(first, time.Minute))))
 }
 
 // warnIf logs that an ack, nak or term failed, unless the message was acked before.

@@ -57,13 +57,8 @@ func isConflict(err error) bool {
 // isGone reports whether err means that the connection is closed, or that the
 // stream, bucket or consumer does not exist: waiting does not help.
 func isGone(err error) bool {
-	for _, gone := range []error{nats.ErrConnectionClosed, jetstream.ErrConnectionClosed, jetstream.ErrStreamNotFound,
-		jetstream.ErrBucketNotFound, jetstream.ErrConsumerNotFound, jetstream.ErrConsumerDeleted} {
-		if errors.Is(err, gone) {
-			return true
-		}
-	}
-	return false
+	return errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, jetstream.ErrConnectionClosed) || errors.Is(err, jetstream.ErrStreamNotFound) ||
+		errors.Is(err, jetstream.ErrBucketNotFound) || errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrConsumerDeleted)
 }
 
 // checkConsumer returns an error if cons cannot deliver any more. It returns nil if

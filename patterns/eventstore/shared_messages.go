@@ -9,8 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"runtime/debug"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -24,6 +26,12 @@ const maxBatch = 1000
 // the last one. One message is published without a batch. The stream needs
 // AllowAtomicPublish, and the server 2.12.
 func publishBatch(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg) (uint64, error) {
+	return sendBatch(ctx, nc, msgs, true)
+}
+
+// sendBatch is publishBatch. Without waitFirst, it does not wait for the reply to the first
+// message, and so takes one round trip: for a writer that has one open batch at a time.
+func sendBatch(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg, waitFirst bool) (uint64, error) {
 	batch, last := rand.Text(), len(msgs)-1
 	for i, m := range msgs {
 		if last > 0 {
@@ -36,10 +44,14 @@ func publishBatch(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg) (uint64,
 	}
 	if last > 0 {
 		msgs[last].Header.Set("Nats-Batch-Commit", "1")
-		if _, err := requestAck(ctx, nc, msgs[0]); err != nil { // the server can refuse before it receives the rest
-			return 0, err
+		rest := msgs[:last]
+		if waitFirst {
+			if _, err := requestAck(ctx, nc, msgs[0]); err != nil { // the server can refuse before it receives the rest
+				return 0, err
+			}
+			rest = msgs[1:last]
 		}
-		for _, m := range msgs[1:last] {
+		for _, m := range rest {
 			if err := nc.PublishMsg(m); err != nil {
 				return 0, fmt.Errorf("%s: %w", m.Subject, err)
 			}
@@ -144,21 +156,25 @@ func callHandler[M any](ctx context.Context, log *slog.Logger, subject string, h
 	return handle(ctx, msg)
 }
 
-// withGrace returns a context for handlers: it ends grace after ctx, or with stop.
-func withGrace(ctx context.Context, grace time.Duration) (work context.Context, stop func()) {
+// withGrace returns a context for handlers: it ends grace after ctx, or with stop. Just
+// before it ends after ctx, it calls each function of before.
+func withGrace(ctx context.Context, grace time.Duration, before ...func()) (work context.Context, stop func()) {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	unhook := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
+	end := func() {
+		for _, f := range before {
+			f()
+		}
+		cancel()
+	}
+	unhook := context.AfterFunc(ctx, func() { time.AfterFunc(grace, end) })
 	return work, func() { unhook(); cancel() }
 }
 
 // redeliveryDelay returns how long a message waits after a failed delivery attempt:
 // first, doubled after each further attempt, up to one minute.
 func redeliveryDelay(first time.Duration, delivery int) time.Duration {
-	delay := first
-	for ; delivery > 1 && delay < time.Minute; delivery-- {
-		delay = min(2*delay, time.Minute)
-	}
-	return delay
+	doubled := float64(first) * math.Exp2(float64(delivery-1))
+	return time.Duration(min(doubled, float64(max(first, time.Minute))))
 }
 
 // warnIf logs that an ack, nak or term failed, unless the message was acked before.
@@ -171,21 +187,18 @@ func warnIf(log *slog.Logger, action string, msg jetstream.Msg, err error) {
 // keepInProgress sends in-progress for the messages that inFlight returns, three times
 // per AckWait, so that the server does not redeliver them. The caller calls stop.
 func keepInProgress(ackWait time.Duration, log *slog.Logger, inFlight func() []jetstream.Msg) (stop func()) {
-	done, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		tick := time.NewTicker(ackWait / 3)
-		defer tick.Stop()
-		for {
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		for tick := time.Tick(ackWait / 3); ctx.Err() == nil; {
 			select {
-			case <-done:
-				return
-			case <-tick.C:
+			case <-ctx.Done():
+			case <-tick:
 				for _, msg := range inFlight() {
 					warnIf(log, "send in-progress", msg, msg.InProgress())
 				}
 			}
 		}
-	}()
-	return func() { close(done); <-stopped }
+	})
+	return func() { cancel(); running.Wait() }
 }

@@ -17,6 +17,12 @@ import (
 // the last one. One message is published without a batch. The stream needs
 // AllowAtomicPublish, and the server 2.12.
 func publishBatch(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg) (uint64, error) {
+	return sendBatch(ctx, nc, msgs, true)
+}
+
+// sendBatch is publishBatch. Without waitFirst, it does not wait for the reply to the first
+// message, and so takes one round trip: for a writer that has one open batch at a time.
+func sendBatch(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg, waitFirst bool) (uint64, error) {
 	batch, last := rand.Text(), len(msgs)-1
 	for i, m := range msgs {
 		if last > 0 {
@@ -29,10 +35,14 @@ func publishBatch(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg) (uint64,
 	}
 	if last > 0 {
 		msgs[last].Header.Set("Nats-Batch-Commit", "1")
-		if _, err := requestAck(ctx, nc, msgs[0]); err != nil { // the server can refuse before it receives the rest
-			return 0, err
+		rest := msgs[:last]
+		if waitFirst {
+			if _, err := requestAck(ctx, nc, msgs[0]); err != nil { // the server can refuse before it receives the rest
+				return 0, err
+			}
+			rest = msgs[1:last]
 		}
-		for _, m := range msgs[1:last] {
+		for _, m := range rest {
 			if err := nc.PublishMsg(m); err != nil {
 				return 0, fmt.Errorf("%s: %w", m.Subject, err)
 			}

@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -90,10 +91,17 @@ func callHandler[M any](ctx context.Context, log *slog.Logger, subject string, h
 	return handle(ctx, msg)
 }
 
-// withGrace returns a context for handlers: it ends grace after ctx, or with stop.
-func withGrace(ctx context.Context, grace time.Duration) (work context.Context, stop func()) {
+// withGrace returns a context for handlers: it ends grace after ctx, or with stop. Just
+// before it ends after ctx, it calls each function of before.
+func withGrace(ctx context.Context, grace time.Duration, before ...func()) (work context.Context, stop func()) {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	unhook := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
+	end := func() {
+		for _, f := range before {
+			f()
+		}
+		cancel()
+	}
+	unhook := context.AfterFunc(ctx, func() { time.AfterFunc(grace, end) })
 	return work, func() { unhook(); cancel() }
 }
 
@@ -107,23 +115,20 @@ func warnIf(log *slog.Logger, action string, msg jetstream.Msg, err error) {
 // keepInProgress sends in-progress for the messages that inFlight returns, three times
 // per AckWait, so that the server does not redeliver them. The caller calls stop.
 func keepInProgress(ackWait time.Duration, log *slog.Logger, inFlight func() []jetstream.Msg) (stop func()) {
-	done, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		tick := time.NewTicker(ackWait / 3)
-		defer tick.Stop()
-		for {
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		for tick := time.Tick(ackWait / 3); ctx.Err() == nil; {
 			select {
-			case <-done:
-				return
-			case <-tick.C:
+			case <-ctx.Done():
+			case <-tick:
 				for _, msg := range inFlight() {
 					warnIf(log, "send in-progress", msg, msg.InProgress())
 				}
 			}
 		}
-	}()
-	return func() { close(done); <-stopped }
+	})
+	return func() { cancel(); running.Wait() }
 }
 
 // reorderQueue holds the messages of one key that arrived before their turn, sorted
