@@ -112,6 +112,36 @@ func TestLateWorker(t *testing.T) {
 	}
 }
 
+// A late worker reads the original 50ms before another worker acks it, and publishes the
+// copy 50ms after that: the server rejects the copy.
+func TestLateCopy(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		cfg := backoff.Config{Timeout: time.Second, Concurrency: 1}
+		var calls atomic.Int64
+		for _, worker := range []string{"one", "two"} {
+			start(t, s.JetStream(worker), cfg, func(context.Context, backoff.Message) error {
+				if calls.Add(1) > 1 {
+					time.Sleep(2150 * time.Millisecond)
+					return nil
+				}
+				time.Sleep(4 * time.Second)
+				s.Link(worker).Delay(100 * time.Millisecond)
+				return backoff.ErrPoison
+			})
+			time.Sleep(7 * time.Millisecond)
+		}
+		js := s.JetStream("shop")
+		send(t, js, cfg, "pay-1")
+		time.Sleep(4120 * time.Millisecond)
+		_, left := stream(t, js)
+		require.Equal(t, 1, left)
+		time.Sleep(time.Minute)
+		require.EqualValues(t, 2, calls.Load())
+		_, left = stream(t, js)
+		require.Zero(t, left)
+	})
+}
+
 // A worker that crashes with a message has used an attempt. After MaxDeliver attempts the
 // message fails.
 func TestCrash(t *testing.T) {

@@ -22,7 +22,7 @@ func TestStop(t *testing.T) {
 		b := newBank(3*time.Second, nil)
 		stop := start(t, first, cfg, b.book)
 		send(t, next, cfg, "pay-1")
-		time.Sleep(1500 * time.Millisecond) // a pull request is open
+		time.Sleep(1700 * time.Millisecond) // a pull request is open until 2s
 		stopped := make(chan time.Duration)
 		go func() { stop(); stopped <- time.Since(b.start) }()
 		time.Sleep(100 * time.Millisecond)

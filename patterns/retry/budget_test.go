@@ -31,6 +31,10 @@ func TestBudget(t *testing.T) {
 	require.Equal(t, 2, withdraw(&b), "one token a minute without a success")
 	now = now.Add(-time.Hour)
 	require.Zero(t, withdraw(&b), "a clock that is set back adds nothing")
+	for range 4 {
+		b.DepositAt(now)
+	}
+	require.Equal(t, 1, withdraw(&b), "and takes none away")
 	now = now.Add(time.Hour)
 	require.Zero(t, withdraw(&b), "nor when it is set forward again")
 

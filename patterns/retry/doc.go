@@ -1,5 +1,5 @@
-// Package retry retries calls of a dependency with exponential backoff and jitter,
-// a retry budget and a circuit breaker.
+// Package retry retries calls of a dependency with exponential backoff and
+// jitter, a retry budget and a circuit breaker.
 //
 // # Intent
 //
@@ -15,9 +15,9 @@
 // # On NATS
 //
 // The package has no subjects, streams or consumers, and does not import
-// nats.go. A [Retrier] is used around any call: a request, a publish, HTTP, SQL.
-// [Retrier.Do] makes the calls. It waits for a [Policy], takes a token of a
-// [Budget] for each retry, and is permitted by a [Breaker].
+// nats.go. A [Retrier] is used around any call: a request, a publish, HTTP,
+// SQL. [Retrier.Do] makes the calls. It waits for a [Policy], takes a token of
+// a [Budget] for each retry, and is permitted by a [Breaker].
 //
 // A consumer has its own loop, because the server redelivers messages. It uses
 // [Retrier.Ready] before it fetches, [Retrier.Start] before an attempt, and
@@ -49,7 +49,8 @@
 //
 //   - Budget and Breaker are state of one process. Ten processes make ten times
 //     the retries.
-//   - A Breaker does not distinguish calls. Use one Retrier for each dependency.
+//   - A Breaker does not distinguish calls. Use one Retrier for each
+//     dependency.
 //   - The delay before a retry holds the goroutine of the caller.
 //   - ErrOpen and ErrBudget are returned at once. The caller decides whether it
 //     fails, waits or returns a cached result.
@@ -64,8 +65,8 @@
 //
 // # Related patterns
 //
-// backoff retries messages with a Retrier, and keeps them in a stream meanwhile.
-// requestreply sends requests. idempotent makes a retry safe.
+// backoff retries messages with a Retrier, and keeps them in a stream
+// meanwhile. requestreply sends requests. idempotent makes a retry safe.
 //
 // # Also known as
 //
