@@ -93,7 +93,7 @@ func (w *Worker) consume(ctx context.Context) error {
 // acquire waits until a handler is idle and the policy permits an attempt. It returns
 // the number of messages to fetch, so that no message waits in a buffer; 0 if ctx ends.
 func (w *Worker) acquire(ctx context.Context) int {
-	for {
+	for ctx.Err() == nil { // select is random if both channels are ready
 		select {
 		case <-ctx.Done():
 			return 0
@@ -111,6 +111,7 @@ func (w *Worker) acquire(ctx context.Context) int {
 		w.cfg.Log.Info("backoff: the policy permits no attempt; this worker does not fetch", "queue", w.queue, "wait", wait)
 		sleep(ctx, wait)
 	}
+	return 0
 }
 
 // fetch passes up to n messages to the idle handlers.

@@ -29,8 +29,6 @@ func newRetrier(t *testing.T, cfg retry.Config) *retry.Retrier {
 	return r
 }
 
-func failing(context.Context) error { return errDown }
-
 func TestDo(t *testing.T) {
 	hangs := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 	for _, tc := range []struct {
