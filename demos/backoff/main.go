@@ -1,5 +1,5 @@
-// Command backoff plays a shop whose bank is busy, then down, then slow: payments wait,
-// and none is lost; one of the old till is.
+// Command backoff shows a shop whose bank is busy, then down, then slow: payments are
+// retried with backoff and a circuit breaker, and none is lost; one of the old till is.
 package main
 
 import (
@@ -13,11 +13,12 @@ import (
 
 	"github.com/natspatterns/catalog/internal/demo"
 	"github.com/natspatterns/catalog/patterns/backoff"
+	"github.com/natspatterns/catalog/patterns/retry"
 )
 
 var play = demo.Play{
 	Name:    "backoff",
-	About:   "a till and a bank that is busy, then down, then slow: payments are tried ever later, not at all, and held back",
+	About:   "a till and a bank that is busy, then down, then slow: payments are retried with backoff, a breaker and backpressure",
 	Lasts:   20 * time.Second,
 	Streams: []string{"BACKOFF_payments", "OLD"},
 	Scene:   [2]time.Duration{4900 * time.Millisecond, 10900 * time.Millisecond},
@@ -30,10 +31,16 @@ const ms = time.Millisecond
 
 func config(e *demo.Env) backoff.Config {
 	return backoff.Config{
-		Policy: backoff.Policy{First: 500 * ms, Ceiling: 4 * time.Second}, Tries: 4, Long: 1500 * ms, Timeout: time.Second, Hands: 1,
-		Breaker:    backoff.Breaker{Failures: 3, Wait: backoff.Policy{First: time.Second, Ceiling: 2 * time.Second}},
-		MaxWaiting: 4, Log: e.Log(), Metadata: e.Mark(),
+		MaxDeliver: 4, ScheduleAfter: 1500 * ms, Timeout: time.Second, Concurrency: 1, MaxWaiting: 4, Log: e.Log(), Metadata: e.Mark(),
 	}
+}
+
+// policy is the policy of one till: backoff without jitter, a budget and a breaker.
+func policy() (*retry.Retrier, error) {
+	return retry.NewRetrier(retry.Config{
+		Policy:  retry.Policy{Initial: 500 * ms, Max: 4 * time.Second},
+		Breaker: &retry.Breaker{Failures: 3, Delay: retry.Policy{Initial: time.Second, Max: 2 * time.Second}},
+	})
 }
 
 func cast(e *demo.Env) error {
@@ -60,23 +67,23 @@ func shop(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 	pay(1000*ms, "well")
 
 	e.At(1800 * ms)
-	e.Tell("The bank is busy for a second. The till waits half a second, then one, and tries again.")
+	e.Tell("The bank is busy for a second. The till retries after half a second, and after one more.")
 	pay(2000*ms, "well")
 
 	e.At(4800 * ms)
-	e.Tell("The bank is down for four and a half seconds. Three failures in a row open the breaker: the\nconsumer is paused, and what comes now waits untouched. Now and then one call goes to see.")
+	e.Tell("The bank is down for four and a half seconds. Three failures in a row open the breaker:\nthis till stops fetching, and new payments wait in the stream. Now and then it makes one probe.")
 	for i := range 4 {
 		pay(time.Duration(5000+100*i)*ms, "well")
 	}
 
 	e.At(11800 * ms)
-	e.Tell("An account is locked for a while. From two seconds on a wait is kept by the stream, as a\nschedule: the message is in nobody's hand, and the next payment passes it.")
+	e.Tell("An account is locked for a while. A delay of two seconds is a message schedule in the\nstream, not a nak. It holds no slot of the consumer, and other payments are handled.")
 	pay(12000*ms, "locked")
 	pay(12200*ms, "well")
 	pay(13700*ms, "well")
 
 	e.At(15800 * ms)
-	e.Tell("There is no such account. Waiting does not help: the payment is given up at once, and kept.")
+	e.Tell("There is no such account. A retry cannot help: the payment fails at once, and is stored.")
 	pay(16000*ms, "nobody")
 	e.At(16300 * ms)
 	st, serr := js.Stream(ctx, "BACKOFF_payments")
@@ -87,17 +94,17 @@ func shop(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 	if serr != nil {
 		return serr
 	}
-	e.Printf("the shop finds payment-10: %s, tried %s time", m.Header.Get(backoff.HeaderReason), m.Header.Get(backoff.HeaderTries))
+	e.Printf("the shop reads failed payment-10: %s (attempts: %s)", m.Header.Get(backoff.HeaderReason), m.Header.Get(backoff.HeaderDeliveries))
 
 	e.At(16800 * ms)
-	e.Tell("A rush, and the bank is slow. When four payments wait, the shop is told, and holds back.")
+	e.Tell("Many customers, and the bank is slow. When four payments wait, Send returns ErrFull.")
 	e.At(17000 * ms)
 	for i := 0; i < 6 && e.At(time.Duration(17000+300*i)*ms); i++ {
 		id := e.ID("payment")
 		sent := s.Send(ctx, id, &nats.Msg{Data: []byte("slow")})
 		switch {
 		case errors.Is(sent, backoff.ErrFull):
-			e.Printf("the shop is told: the tills are behind; %s stays here", id)
+			e.Printf("the queue is full: the shop keeps %s, to send it later", id)
 		case sent != nil:
 			return sent
 		}
@@ -112,15 +119,20 @@ func till(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 		return err
 	}
 	e.At(200 * ms)
-	w, err := backoff.NewWorker(ctx, js, "payments", config(e))
+	cfg := config(e)
+	cfg.Policy, err = policy()
+	if err != nil {
+		return err
+	}
+	w, err := backoff.NewWorker(ctx, js, "payments", cfg)
 	if err != nil {
 		return err
 	}
 	return w.Run(ctx, func(ctx context.Context, msg backoff.Message) error {
 		err := bank(ctx, time.Since(e.Start()), string(msg.Data))
 		again := ""
-		if msg.Try > 1 {
-			again = fmt.Sprintf(", at try %d", msg.Try)
+		if msg.Delivery > 1 {
+			again = fmt.Sprintf(", at attempt %d", msg.Delivery)
 		}
 		if err != nil {
 			e.Printf("%s is not paid%s: %v", msg.ID, again, err)
@@ -152,7 +164,7 @@ func bank(ctx context.Context, at time.Duration, how string) error {
 	return nil
 }
 
-// oldTill does as is often done: MaxDeliver, BackOff, and a bare nak.
+// oldTill is a common consumer loop: MaxDeliver, BackOff, and a bare nak.
 func oldTill(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 	js, err := e.JetStream(nc)
 	if err != nil {
@@ -170,17 +182,17 @@ func oldTill(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 	if !e.At(19 * time.Second) {
 		return nil
 	}
-	e.Tell("And the old till, with BackOff in its consumer and a bare nak in its code. The bank was\nbusy for a tenth of a second.")
+	e.Tell("The old till has BackOff in its consumer and a bare nak in its code. Five attempts take\nno time: the bank is busy for a tenth of a second.")
 	if _, err := js.Publish(ctx, "old.payment", nil); err != nil {
 		return err
 	}
-	for try := 1; try <= 5; try++ {
+	for attempt := 1; attempt <= 5; attempt++ {
 		batch, err := cons.Fetch(1, jetstream.FetchMaxWait(100*ms))
 		if err != nil {
 			return err
 		}
 		for msg := range batch.Messages() {
-			e.Printf("the old till is refused, at try %d", try)
+			e.Printf("the old till: the bank is busy, at attempt %d", attempt)
 			if err := msg.Nak(); err != nil {
 				return err
 			}
@@ -192,7 +204,7 @@ func oldTill(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 		return err
 	}
 	if _, ok := <-batch.Messages(); !ok {
-		e.Printf("the old till has no payment left to try; it is in the stream, for ever")
+		e.Printf("the old till receives nothing: the payment stays in the stream, and is never redelivered")
 	}
 	return nil
 }

@@ -4,93 +4,108 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
+	"math"
+	"math/rand/v2"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
 var (
-	// ErrID reports an identity that cannot be one token of a subject.
-	ErrID = errors.New("backoff: bad id")
-	// ErrConfig reports a Config, or a handler, that makes no sense.
+	// ErrID reports an ID that cannot be one token of a subject.
+	ErrID = errors.New("backoff: bad ID")
+	// ErrConfig reports a bad Config field or a nil handler.
 	ErrConfig = errors.New("backoff: bad config")
-	// ErrMismatch reports a stream or consumer that exists with other settings.
+	// ErrMismatch reports a stream or consumer with weaker settings.
 	ErrMismatch = errors.New("backoff: exists with other settings; change Config or call Provision")
-	// ErrTwice reports a second call of Run.
-	ErrTwice = errors.New("backoff: Run may be called once; make a new worker")
-	// ErrPoison is what a [Handler] wraps when no further try can help.
-	ErrPoison = errors.New("backoff: poison")
-	// ErrFull reports a queue whose workers are behind. What was to be sent is not.
-	ErrFull = errors.New("backoff: the workers are behind; send it again later, under the same id")
+	// ErrAlreadyRun reports a second call of Run.
+	ErrAlreadyRun = errors.New("backoff: Run was already called")
+	// ErrPoison is wrapped by the error of a [Handler] if a retry cannot help.
+	ErrPoison = errors.New("backoff: poison message")
+	// ErrFull reports a queue that has MaxWaiting messages. The message is not stored.
+	ErrFull = errors.New("backoff: the queue is full; send again later with the same ID")
 
-	errLost = errors.New("no answer from the worker that had it")
+	errNoAck = errors.New("no ack of the last delivery: its worker crashed or was disconnected")
 )
 
-// Headers of a message that failed, beside those it was sent with.
+// Headers of a failed message, in addition to its own.
 const (
-	HeaderTries  = "Backoff-Tries"  // how often it was tried
-	HeaderReason = "Backoff-Reason" // of the given up: the error of the last try
-	headerOf     = "Backoff-Of"     // of what is put away or given up: the sequence of the message that it was
+	HeaderDeliveries = "Backoff-Deliveries" // delivery attempts
+	HeaderReason     = "Backoff-Reason"     // the error of the last attempt
+	HeaderSequence   = "Backoff-Sequence"   // the sequence of the message that this is a copy of
 )
 
-// Message is what a Handler is given.
-type Message struct {
-	ID     string
-	Header nats.Header
-	Data   []byte
-	Try    int // 1, or more when it has been tried before
-}
-
-// Handler calls the dependency, within ctx. What it returns decides:
+// Handler handles a message. The result decides what happens to it:
 //
-//	nil                 done
-//	an error            tried again after a backoff, and given up after Config.Tries
-//	ErrPoison, wrapped  given up at once: the dependency is well, the message is not
+//   - nil: it is acknowledged.
+//   - an error, or a panic: it is retried after a delay, and fails after MaxDeliver
+//     attempts. A failed message is stored as backoff.<queue>.failed.<id>.
+//   - an error that wraps ErrPoison: it fails at once.
+//
+// The context ends after Timeout. msg.Delivery counts all attempts.
 type Handler func(ctx context.Context, msg Message) error
+
+// Policy decides when a worker makes an attempt. A *retry.Retrier is a Policy with a
+// retry budget and a circuit breaker. Workers may share one.
+type Policy interface {
+	// Delay returns the delay after a failed attempt; the first attempt is 1.
+	Delay(attempt int) time.Duration
+	// Ready returns how many attempts may start now, or how long to wait if none.
+	Ready() (n int, wait time.Duration)
+	// Start permits an attempt. The worker calls done once with its error: nil if the
+	// dependency works, context.Canceled if that is unknown. If done is nil, there is
+	// no attempt: the message goes back to the queue for all workers, after wait.
+	Start(attempt int) (done func(err error), wait time.Duration)
+}
 
 // Config tunes a queue and its workers. The zero Config is ready.
 type Config struct {
-	Policy  Policy        // waits between the tries of a message; {1s, 1h, 0.5} if zero
-	Tries   int           // after which a message is given up; 10 if zero
-	Long    time.Duration // waits from here on are kept by the stream, not by the consumer; 5s if zero
-	Budget  Budget        // retries of a worker; {0.1, 10, 1s} if zero
-	Breaker Breaker       // of a worker; 5 failures open it, for {1s, 1m, 0.5}, if zero
-	Timeout time.Duration // of one try; after twice that, a silent worker is taken for dead; 10s if zero
-	Hands   int           // tries of a worker at once, and all that it asks for; 8 if zero
-	Log     *slog.Logger  // what nobody can be told otherwise; discarded if nil
+	Concurrency   int           // attempts of a worker at a time, and messages that it fetches; 8 if zero
+	MaxDeliver    int           // attempts of a message; 10 if zero
+	Timeout       time.Duration // of an attempt; AckWait is twice that; 10 s if zero
+	Grace         time.Duration // for attempts in progress when Run stops; 10 s if zero
+	Backoff       time.Duration // delay after the first attempt, doubled up to 1 h, half of it random; 1 s if zero
+	Policy        Policy        // decides instead of Backoff; it is used by workers only
+	ScheduleAfter time.Duration // a delay from here on is a schedule, a shorter one is a nak; 5 s if zero
+	Log           *slog.Logger  // discarded if nil
 
-	MaxAckPending int                   // messages in hand, or in a short wait, of all workers; 1000 if zero
-	MaxWaiting    int                   // messages of the queue, before a Sender refuses; 10000 if zero
+	MaxAckPending int                   // messages in progress or in a nak's delay, of all workers; 1,000 if zero
+	MaxWaiting    int                   // messages that are not failed; above it Send returns ErrFull; 10,000 if zero
+	MaxBytes      int64                 // of the stream; above half of it Send returns ErrFull; unlimited if zero
 	Replicas      int                   // 1 if zero
 	Storage       jetstream.StorageType // file if zero
-	Bind          bool                  // never create, only use what exists
-	Metadata      map[string]string     // put on what is created
+	Bind          bool                  // never create anything
+	Metadata      map[string]string     // of what is created
 }
 
-func (c Config) normal() (Config, error) {
-	c.Policy = cmp.Or(c.Policy, Policy{time.Second, time.Hour, 0.5})
-	c.Budget = cmp.Or(c.Budget, Budget{Ratio: 0.1, Burst: 10, Every: time.Second})
-	c.Breaker = cmp.Or(c.Breaker, Breaker{Failures: 5, Wait: Policy{time.Second, time.Minute, 0.5}})
+func (c Config) normal(queue string) (Config, error) {
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
-	err := errors.Join(
-		c.Policy.check("Policy"), c.Breaker.Wait.check("Breaker.Wait"), fill("Tries", &c.Tries, 10, 1), fill("Hands", &c.Hands, 8, 1),
-		fill("Long", &c.Long, 5*time.Second, 1), fill("Timeout", &c.Timeout, 10*time.Second, 50*time.Millisecond),
-		fill("MaxAckPending", &c.MaxAckPending, 1000, 1), fill("MaxWaiting", &c.MaxWaiting, 10_000, 1), fill("Replicas", &c.Replicas, 1, 1),
-		fill("Breaker.Failures", &c.Breaker.Failures, 0, 1), fill("Budget.Burst", &c.Budget.Burst, 0, 1), fill("Budget.Every", &c.Budget.Every, 0, 1),
+	err := errors.Join(checkID(queue),
+		setDefault("Concurrency", &c.Concurrency, 8, 1), setDefault("MaxDeliver", &c.MaxDeliver, 10, 1),
+		setDefault("Timeout", &c.Timeout, 10*time.Second, 50*time.Millisecond), setDefault("Grace", &c.Grace, 10*time.Second, 1),
+		setDefault("Backoff", &c.Backoff, time.Second, 1), setDefault("ScheduleAfter", &c.ScheduleAfter, 5*time.Second, 1),
+		setDefault("MaxAckPending", &c.MaxAckPending, 1000, 1), setDefault("MaxWaiting", &c.MaxWaiting, 10_000, 1),
+		setDefault("MaxBytes", &c.MaxBytes, 0, 0), setDefault("Replicas", &c.Replicas, 1, 1),
 	)
-	if !(c.Budget.Ratio >= 0) {
-		err = errors.Join(err, fmt.Errorf("%w: Budget.Ratio is %v, less than 0", ErrConfig, c.Budget.Ratio))
+	if c.Policy == nil {
+		c.Policy = exponential(c.Backoff)
 	}
 	return c, err
 }
 
-func fill[T ~int | ~int64](field string, v *T, zero, least T) error {
-	*v = cmp.Or(*v, zero)
-	if *v < least {
-		return fmt.Errorf("%w: %s is %v, less than %v", ErrConfig, field, *v, least)
+// exponential is a Policy that permits every attempt.
+type exponential time.Duration
+
+// Delay returns the first delay, doubled with each attempt; half of it is random.
+func (first exponential) Delay(attempt int) time.Duration {
+	delay := time.Duration(first)
+	for ; attempt > 1 && delay < time.Hour; attempt-- {
+		delay = min(2*delay, time.Hour)
 	}
-	return nil
+	return delay - rand.N(delay/2+1)
 }
+
+func (exponential) Ready() (int, time.Duration) { return math.MaxInt, 0 }
+
+func (exponential) Start(int) (func(error), time.Duration) { return func(error) {}, 0 }

@@ -16,6 +16,7 @@ import (
 	"github.com/natspatterns/catalog/internal/natstest"
 	"github.com/natspatterns/catalog/internal/ratio"
 	"github.com/natspatterns/catalog/patterns/backoff"
+	"github.com/natspatterns/catalog/patterns/retry"
 )
 
 var data = make([]byte, 100)
@@ -60,8 +61,8 @@ func drained(b *testing.B, n int, run func(ctx context.Context, js jetstream.Jet
 	return took
 }
 
-// The work: eight goroutines handle stored messages, each within a context that ends,
-// and ack them; as many are asked for as there are goroutines without one.
+// The work: eight goroutines handle stored messages, each with a timeout, and ack them. As
+// many messages are fetched as goroutines are idle.
 func BenchmarkWorker(b *testing.B) {
 	const n = 4_000
 	ratio.Bar{Pattern: "backoff", Metric: "Run, beside Fetch, eight goroutines and Ack", AtLeast: 0.9, Pairs: 15}.Compare(b,
@@ -70,10 +71,10 @@ func BenchmarkWorker(b *testing.B) {
 				cons, err := js.Consumer(ctx, "BACKOFF_bench", "workers")
 				assert.NoError(b, err)
 				free, ready := make(chan struct{}, 8), make(chan jetstream.Msg, 8)
-				var hands sync.WaitGroup
+				var handlers sync.WaitGroup
 				for range 8 {
 					free <- struct{}{}
-					hands.Go(func() {
+					handlers.Go(func() {
 						for msg := range ready {
 							_, cancel := context.WithTimeout(ctx, 10*time.Second)
 							did()
@@ -103,7 +104,7 @@ func BenchmarkWorker(b *testing.B) {
 					}
 				}
 				close(ready)
-				hands.Wait()
+				handlers.Wait()
 			})
 		},
 		func(b *testing.B) time.Duration {
@@ -115,7 +116,7 @@ func BenchmarkWorker(b *testing.B) {
 		})
 }
 
-// The work: messages of 100 bytes are stored under their ids, one by one.
+// The work: messages of 100 bytes are stored with their IDs, one by one.
 func BenchmarkSend(b *testing.B) {
 	const n = 2_000
 	ratio.Bar{Pattern: "backoff", Metric: "Send, beside PublishMsg", AtLeast: 0.9, Pairs: 21}.Compare(b,
@@ -143,16 +144,17 @@ func BenchmarkSend(b *testing.B) {
 		})
 }
 
-// What a wait costs before it begins, in microseconds: kept by the consumer, and by
-// the stream. There is no bar, as only the second holds no slot.
+// The cost of starting a delay, in microseconds: by a nak, and by a schedule. There is no
+// bar, because only the schedule holds no slot of MaxAckPending.
 func BenchmarkWait(b *testing.B) {
 	if b.N > 1 {
 		return
 	}
 	const n = 900 // of the 1000 slots, which naks hold
-	for what, wait := range map[string]time.Duration{"a short wait, a nak with a delay": 2 * time.Minute, "a long wait, a schedule": 3 * time.Minute} {
+	for what, wait := range map[string]time.Duration{"a short delay, a nak": 2 * time.Minute, "a long delay, a schedule": 3 * time.Minute} {
 		took := drained(b, n, func(ctx context.Context, js jetstream.JetStream, did func()) {
-			cfg := backoff.Config{Policy: backoff.Policy{First: wait, Ceiling: wait}, Long: 150 * time.Second, Breaker: open, Hands: 1, Bind: true}
+			cfg := backoff.Config{ScheduleAfter: 150 * time.Second, Concurrency: 1, Bind: true,
+				Policy: policy(retry.Config{Policy: retry.Policy{Initial: wait, Max: wait}, Breaker: never()})}
 			w, err := backoff.NewWorker(ctx, js, "bench", cfg)
 			assert.NoError(b, err)
 			assert.NoError(b, w.Run(ctx, func(context.Context, backoff.Message) error { did(); return errDown }))

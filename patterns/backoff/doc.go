@@ -1,64 +1,112 @@
-// Package backoff calls what may fail: it tries again ever later, holds retries to a
-// budget, leaves alone what is down, and tells the sender when the workers are behind.
+// Package backoff consumes messages from a queue and retries failed ones with
+// exponential backoff, until they are done or stored as failed.
 //
 // # Intent
 //
-// Let a queue outlast an outage of what its workers call, and not be its cause.
+// Keep messages while a dependency of their consumers fails, and do not
+// overload it with retries. Refuse new messages when the consumers are behind.
 //
 // # Forces
 //
-//   - What failed for a moment is done by a retry; what is overloaded is killed by it.
-//   - A message that waits must not hold up the others, nor be lost if its worker dies.
-//   - Tries are few. Spent on a dependency that is down, none is left when it is up.
+//   - A message that waits must not hold up other messages, and must not be
+//     lost if its worker crashes.
+//   - Attempts are limited. If they are used up during an outage, no attempt is
+//     left when the dependency works again.
+//   - The server stores messages faster than a worker can handle them.
 //
 // # On NATS
 //
-// A queue is the stream BACKOFF_<queue> with the subjects backoff.<queue>.do.<id>, one
-// work queue consumer, workers; .later.<id>, what waits for long; and .failed.<id>, what
-// was given up, with Backoff-Tries and Backoff-Reason. A [Worker] fetches as many messages
-// as it has free hands. It keeps a short wait by a nak with a delay, and from Config.Long
-// on by a message schedule, @at, whose target is do.<id>: a delayed nak holds a slot of
-// MaxAckPending, a schedule does not. While its [Breaker] is open it pauses the consumer,
-// for all. JetStream, for nothing else remembers; NATS 2.12, for schedules. The consumer
-// has no MaxDeliver, past which a message is stuck, and no BackOff, which a nak ignores.
+// The stream BACKOFF_<queue> (retention: workqueue) has the subjects
+// backoff.<queue>.do.<id>, .later.<id> for scheduled messages and .failed.<id>
+// for failed ones, with the headers Backoff-Deliveries and Backoff-Reason. All
+// workers share its consumer, "workers".
+//
+// A [Worker] fetches as many messages as it has idle handlers. After a failed
+// attempt, a short delay is a nak with a delay. From ScheduleAfter on, the
+// delay is a message schedule: a copy with the target do.<id>. A nak holds a
+// slot of MaxAckPending during its delay, a schedule does not.
+//
+// A [Policy] decides about delays and attempts. The default is exponential
+// backoff with jitter. A Retrier of package retry adds a retry budget and a
+// circuit breaker. While its breaker is open, this worker does not fetch, and
+// the other workers go on.
+//
+// A [Sender] reads the state of the stream, and refuses a message if the queue
+// has MaxWaiting messages.
+//
+// The package needs nats-server 2.12 (message schedules).
 //
 // # Guarantees
 //
-//   - Each message is done at least once, or given up and kept after exactly Tries tries, or at
-//     once if it is poison (TestSweep, TestRetry, TestPoison). A worker that dies has had its try
-//     (TestDeath), one that is told to stop, not (TestStop). Given up it stays, with its
-//     reason, when the worker could not say so (TestGivenUp), and may be sent again (TestResent).
-//   - Tries are at least Policy.Least apart (TestPolicy, TestRetry, TestSweep), but for this: after
-//     a death, AckWait, twice Timeout, takes the place of a longer wait (TestDeath), and a restart of
-//     the server may cut up to a second off a short one (TestRestartIsEarly). A worker that is
-//     late puts nothing away that another has done (TestLate), but its nak, if it was on the way
-//     when it was cut off, may have a message come again early. How long at most is not promised: the breaker,
-//     the budget and a want of hands add to it (TestBreaker, TestBudget).
-//   - A worker makes no more retries than its budget has tokens (TestBudget, TestSweep), and while
-//     its breaker is open it makes no call, then one (TestBreaker, TestBreakerStates). What waits for
-//     either spends no try. What hangs is a failure (TestTimeout).
-//   - A wait of Long or more holds up no other message (TestLong), outlives the server (TestRestart)
-//     and a lost ack (TestAway). Messages keep header and body (TestMessage, TestLargest).
-//   - A worker has no more messages than hands, and beyond MaxWaiting the Sender is refused
-//     (TestSlowConsumer).
-//   - Not promised: order, as what fails is overtaken (TestRetry); once, as a worker may die after
-//     the effect (TestDeath); that nothing is given up in an outage longer than its tries, as the
-//     call that the breaker lets through is a try (TestSweep); two messages of one id, of which
-//     the one that has waited for long takes the place of the other (TestReplaced).
-//   - Not promised: waits by a clock that differs from the server's, which keeps the long ones.
-//     Budget and breaker are of each worker, not of all together (TestSweep).
+//   - Loss: each message is done at least once, or stored as failed after
+//     MaxDeliver attempts, or after one if the handler returns ErrPoison
+//     (TestSweep, TestRetry, TestPoison). A crash uses an attempt (TestCrash).
+//     A failed message keeps its headers and data as they were sent, even if
+//     the handler changed them, and its reason (TestMessage, TestLostTerm).
+//   - Duplication: a message can be handled twice, if its worker crashed after
+//     the effect (TestCrash). Send stores an ID once in 2 minutes
+//     (TestMessage).
+//   - Order: not promised. A failed message is overtaken (TestRetry). A message
+//     that is sent with the ID of a scheduled one can be replaced by it
+//     (TestReplaced).
+//   - Delay: the next attempt is not before Policy.Delay is over (TestRetry,
+//     TestBackoff, TestSweep), with two exceptions. After a crash or a lost
+//     nak, AckWait replaces the delay (TestCrash). A restart of the server
+//     shortens a nak by up to a second (TestRestartIsEarly). No longest delay
+//     is promised.
+//   - Schedule: a scheduled message holds up no other message
+//     (TestScheduleAfter). It survives a restart of the server (TestRestart)
+//     and a lost ack (TestLostAck).
+//   - Policy: a worker makes an attempt only if its Policy permits it
+//     (TestBreaker, TestBudget, TestSweep). An attempt that exceeds Timeout or
+//     panics has failed (TestTimeout, TestPanic). A policy that permits nothing
+//     stops its own worker only (TestBreakerIsLocal).
+//   - Concurrency: a worker has at most Concurrency messages, and Send returns
+//     ErrFull above MaxWaiting (TestSlowConsumer).
+//   - Shutdown: Run finishes attempts in progress, and returns other messages
+//     to the queue without an attempt (TestStop). The context of an attempt
+//     ends after Grace (TestGrace, TestStopWithoutServer).
+//
+// # Limits
+//
+//   - AckWait is twice Timeout. An attempt that ignores its context for longer
+//     is made again by another worker. A late worker changes nothing of a
+//     message that is done (TestLateWorker, TestLateCopy).
+//   - An outage that outlasts all attempts of a message makes it fail. Without
+//     a breaker that is likely (TestSweepFinds).
+//   - A disconnected worker can send a nak late, which can shorten a delay.
+//   - MaxWaiting holds for up to ten Senders. Failed messages do not count.
+//     They stay in the stream until somebody removes or sends them again
+//     (TestSendFailedAgain).
+//   - MaxBytes is 0: unlimited. A stream with schedules cannot discard new
+//     messages. So Send returns ErrFull above half of MaxBytes, failed messages
+//     included, and the other half is for copies (TestMaxBytes).
+//   - A message must leave 2,048 bytes of max_payload, and of 64 KiB of
+//     headers, for the headers of a failure (TestLargest, TestLargestHeaders).
+//   - The server's clock decides when a schedule is due.
+//   - A redelivery costs one read of the stream; a schedule and a failure cost
+//     a read and a publish.
 //
 // # When not to use it
 //
-// Where nobody calls anything that fails: queueing. Where order counts: durable, which tries
-// one message until it is done. For a delay that is not a retry, schedule it yourself.
+//   - Handlers depend on nothing that can have an outage: use queueing.
+//   - The order counts: use durable, which retries one message until it is
+//     done.
+//   - The caller waits for the result: use retry around the call.
+//   - The delay is not a retry: use schedule.
 //
 // # Related patterns
 //
-// queueing and durable back off simply; a dead letter channel looks after what is given up.
+// retry is the policy: backoff, budget and breaker. queueing retries with a
+// fixed number of attempts. deadletter repairs and requeues failed messages of
+// any stream. idempotent makes a handler safe against duplicates.
 //
 // # Also known as
 //
-// Exponential backoff with jitter, retry budget, circuit breaker, bulkhead, backpressure,
-// load shedding, delayed redelivery.
+// Retrying consumer, delayed redelivery, retry queue, backpressure, load
+// shedding.
+//
+// # Kind
+//
+// Delivery
 package backoff

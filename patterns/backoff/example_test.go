@@ -25,7 +25,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	cfg := backoff.Config{Policy: backoff.Policy{First: 10 * time.Millisecond, Ceiling: time.Second, Jitter: 0.5}}
+	cfg := backoff.Config{Backoff: 10 * time.Millisecond}
 	sender, err := backoff.NewSender(ctx, js, "payments", cfg)
 	if err != nil {
 		log.Fatal(err)
@@ -35,22 +35,22 @@ func Example() {
 		log.Fatal(err)
 	}
 	if err := sender.Send(ctx, "payment-1", &nats.Msg{Data: []byte("9.99")}); err != nil {
-		log.Fatal(err) // backoff.ErrFull: slow down
+		log.Fatal(err) // backoff.ErrFull: send it again later
 	}
 
 	err = worker.Run(ctx, func(_ context.Context, msg backoff.Message) error {
-		if msg.Try < 3 {
-			fmt.Printf("try %d: the bank is busy\n", msg.Try)
+		if msg.Delivery < 3 {
+			fmt.Printf("attempt %d: the bank is busy\n", msg.Delivery)
 			return errors.New("busy")
 		}
-		fmt.Printf("try %d: %s is paid\n", msg.Try, msg.Data)
+		fmt.Printf("attempt %d: %s is paid\n", msg.Delivery, msg.Data)
 		stop()
 		return nil
 	})
 	fmt.Println(err)
 	// Output:
-	// try 1: the bank is busy
-	// try 2: the bank is busy
-	// try 3: 9.99 is paid
+	// attempt 1: the bank is busy
+	// attempt 2: the bank is busy
+	// attempt 3: 9.99 is paid
 	// <nil>
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -16,29 +17,36 @@ import (
 
 	"github.com/natspatterns/catalog/internal/natstest"
 	"github.com/natspatterns/catalog/patterns/backoff"
+	"github.com/natspatterns/catalog/patterns/retry"
 )
 
 func TestMain(m *testing.M) { natstest.Main(m) }
 
 var errDown = errors.New("503 try again later")
 
-// steady has no chance in it.
-var steady = backoff.Policy{First: time.Second, Ceiling: time.Hour}
+// steady has no random part.
+var steady = retry.Policy{Initial: time.Second, Max: time.Hour}
 
-// open is no breaker, and plenty no budget.
-var (
-	open   = backoff.Breaker{Failures: 1 << 30, Wait: steady}
-	plenty = backoff.Budget{Burst: 1 << 30, Every: time.Second}
-)
+// never returns a breaker that never opens, and plenty a budget that is never spent.
+func never() *retry.Breaker { return &retry.Breaker{Failures: 1 << 30} }
+func plenty() *retry.Budget { return &retry.Budget{Burst: 1 << 30} }
 
-type call struct {
-	id   string
-	try  int
-	at   time.Duration
-	fine bool
+func policy(cfg retry.Config) backoff.Policy {
+	r, err := retry.NewRetrier(cfg)
+	if err != nil {
+		panic(err)
+	}
+	return r
 }
 
-func (c call) String() string { return fmt.Sprintf("%v %s try %d", c.at, c.id, c.try) }
+type call struct {
+	id      string
+	attempt int
+	at      time.Duration
+	ok      bool
+}
+
+func (c call) String() string { return fmt.Sprintf("%v %s attempt %d", c.at, c.id, c.attempt) }
 
 // bank is a dependency that counts its calls. It fails when down says so; lint:bubble, in
 // which it sleeps.
@@ -59,11 +67,11 @@ func (b *bank) book(ctx context.Context, msg backoff.Message) error {
 	if b.takes > 0 {
 		time.Sleep(b.takes)
 	}
-	c := call{msg.ID, msg.Try, at, b.down == nil || !b.down(msg.ID, at)}
+	c := call{msg.ID, msg.Delivery, at, b.down == nil || !b.down(msg.ID, at)}
 	b.mu.Lock()
 	b.calls = append(b.calls, c)
 	b.mu.Unlock()
-	if !c.fine {
+	if !c.ok {
 		return errDown
 	}
 	return nil
@@ -123,8 +131,8 @@ func stream(t *testing.T, js jetstream.JetStream) (jetstream.Stream, int) {
 	return s, int(s.CachedInfo().State.Msgs)
 }
 
-// failed returns the tries and the reason of a message that was given up, or 0.
-func failed(t *testing.T, js jetstream.JetStream, id string) (tries int, reason string) {
+// failed returns the attempts and the reason of a failed message; 0 if it is not failed.
+func failed(t *testing.T, js jetstream.JetStream, id string) (attempts int, reason string) {
 	t.Helper()
 	s, _ := stream(t, js)
 	m, err := s.GetLastMsgForSubject(t.Context(), "backoff.bank.failed."+id)
@@ -133,7 +141,68 @@ func failed(t *testing.T, js jetstream.JetStream, id string) (tries int, reason 
 	}
 	require.NoError(t, err)
 	require.Equal(t, "of "+id, string(m.Data))
-	tries, err = strconv.Atoi(m.Header.Get(backoff.HeaderTries))
+	attempts, err = strconv.Atoi(m.Header.Get(backoff.HeaderDeliveries))
 	require.NoError(t, err)
-	return tries, m.Header.Get(backoff.HeaderReason)
+	return attempts, m.Header.Get(backoff.HeaderReason)
+}
+
+// early counts the calls that came less than MinDelay after the one before; less a second
+// if the server restarted in between, because it stores consumers with whole seconds. The
+// old server can still deliver messages while it stops.
+func early(calls []call, p retry.Policy, restarts []span) (n int) {
+	last := map[string]call{}
+	for _, c := range calls {
+		before, ok := last[c.id]
+		least := p.MinDelay(before.attempt)
+		for _, r := range restarts {
+			if before.at <= r.to && r.from <= c.at {
+				least -= time.Second
+			}
+		}
+		if ok && c.at-before.at < least {
+			n++
+		}
+		last[c.id] = c
+	}
+	return n
+}
+
+// unbudgeted counts the retries of one worker without a token: in any period there are
+// at most Burst, and those that it earned in the period.
+func unbudgeted(calls []call, b *retry.Budget) (most int) {
+	slices.SortFunc(calls, func(a, b call) int { return int(a.at - b.at) })
+	for i, first := range calls {
+		retries, earned := 0.0, float64(b.Burst)
+		for j := i - 4; j < len(calls); j++ { // a success earns when it ends, which can be after the next calls start
+			if j < 0 {
+				continue
+			}
+			if c := calls[j]; c.attempt > 1 && j >= i {
+				retries++
+				most = max(most, int(retries-earned-(c.at-first.at).Seconds()/b.Every.Seconds()-0.01))
+			}
+			if calls[j].ok {
+				earned += b.Ratio
+			}
+		}
+	}
+	return most
+}
+
+// hammered counts the calls of one worker in an outage, except those that open its
+// breaker, those in progress at that time, and one probe each time it is half-open.
+func hammered(calls []call, b *retry.Breaker, concurrency int, outage span) int {
+	n := 0
+	for _, c := range calls {
+		if c.at >= outage.from && c.at < outage.to {
+			n++
+		}
+	}
+	allowed := b.Failures - 1 + concurrency
+	for opened, left := 1, outage.to-outage.from; left > 0; opened++ {
+		if left -= b.Delay.MinDelay(opened); left > 0 {
+			allowed++
+		}
+	}
+	return max(n-allowed, 0)
 }

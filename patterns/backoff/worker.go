@@ -4,142 +4,182 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Worker is one worker of a queue.
+// Worker consumes the messages of a queue.
 type Worker struct {
-	cfg    Config
-	queue  string
-	js     jetstream.JetStream
-	stream jetstream.Stream
-	cons   jetstream.Consumer
-	gate   gate
-	ran    atomic.Bool
-	free   chan struct{} // one for each hand that is
-	ready  chan jetstream.Msg
+	cfg     Config
+	queue   string
+	js      jetstream.JetStream
+	stream  jetstream.Stream
+	cons    jetstream.Consumer
+	ran     atomic.Bool
+	idle    chan struct{} // one value for each idle handler
+	fetched chan jetstream.Msg
 }
 
-// NewWorker finds or creates the queue. The context bounds this call only.
+// NewWorker finds or creates the queue. ctx bounds this call only.
 func NewWorker(ctx context.Context, js jetstream.JetStream, queue string, cfg Config) (*Worker, error) {
-	cfg, err := cfg.normal()
-	if err == nil {
-		err = checkID(queue)
-	}
+	cfg, err := cfg.normal(queue)
 	if err != nil {
 		return nil, err
 	}
-	w := &Worker{cfg: cfg, queue: queue, js: js, free: make(chan struct{}, cfg.Hands), ready: make(chan jetstream.Msg, cfg.Hands),
-		gate: gate{policy: cfg.Policy, budget: cfg.Budget, breaker: cfg.Breaker}}
-	if w.stream, w.cons, err = setup(ctx, js, queue, cfg); err != nil {
+	stream, cons, err := setup(ctx, js, queue, cfg)
+	if err != nil {
 		return nil, fmt.Errorf("backoff: worker of %s: %w", queue, err)
 	}
-	return w, nil
+	return &Worker{cfg: cfg, queue: queue, js: js, stream: stream, cons: cons,
+		idle: make(chan struct{}, cfg.Concurrency), fetched: make(chan jetstream.Msg, cfg.Concurrency)}, nil
 }
 
-// Run calls handle for each message, cfg.Hands at a time. When ctx ends it takes no
-// more, puts back what had not been begun, and returns nil once the tries that had
-// been are over, within cfg.Timeout; before that, it returns only why it cannot go on.
+// Run calls handle for each message, up to Concurrency at a time, until ctx ends. Then
+// it returns the messages that it did not start to the queue, waits up to Grace for the
+// others, and returns nil. It returns an error only if the queue is gone or the
+// connection is closed.
 func (w *Worker) Run(ctx context.Context, handle Handler) error {
 	if handle == nil {
 		return fmt.Errorf("%w: the handler is nil", ErrConfig)
 	}
 	if w.ran.Swap(true) {
-		return ErrTwice
+		return ErrAlreadyRun
 	}
-	var hands sync.WaitGroup
-	for range w.cfg.Hands {
-		w.free <- struct{}{}
-		hands.Go(func() {
-			for msg := range w.ready {
-				w.do(ctx, msg, handle)
-				w.free <- struct{}{}
+	work, stop := withGrace(ctx, w.cfg.Grace)
+	defer stop()
+	var handlers sync.WaitGroup
+	for range w.cfg.Concurrency {
+		w.idle <- struct{}{}
+		handlers.Go(func() {
+			for msg := range w.fetched {
+				action, err := w.process(ctx, work, msg, handle)
+				warnIf(w.cfg.Log, action, msg, err)
+				w.idle <- struct{}{}
 			}
 		})
 	}
-	var err error
-	for err == nil && ctx.Err() == nil {
-		if n := w.room(ctx); n > 0 {
-			err = w.take(ctx, n)
-		}
-	}
-	close(w.ready)
-	hands.Wait()
+	err := w.consume(ctx)
+	close(w.fetched)
+	handlers.Wait()
 	if err != nil {
 		return fmt.Errorf("backoff: worker of %s: %w", w.queue, err)
 	}
-	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	flush, cancel := context.WithTimeout(work, time.Second)
 	defer cancel()
-	_ = w.js.Conn().FlushWithContext(flush) // what is lost is tried again
+	_ = w.js.Conn().FlushWithContext(flush) // a lost ack is a redelivery
 	return nil
 }
 
-// room waits until there is a free hand that the breaker has a use for, and takes it,
-// with all others that are free: as many as there are messages to ask for.
-func (w *Worker) room(ctx context.Context) (n int) {
-	for {
-		most, wait := w.gate.room(time.Now(), w.cfg.Hands)
-		if most == 0 {
-			select {
-			case <-ctx.Done():
-				return 0
-			case <-time.After(wait):
-				continue
-			}
+// consume fetches messages until ctx ends, or until none can be delivered any more.
+func (w *Worker) consume(ctx context.Context) error {
+	for n := w.acquire(ctx); n > 0; n = w.acquire(ctx) {
+		err := w.fetch(n)
+		if err == nil {
+			continue
 		}
+		if gone := checkConsumer(ctx, w.cons, err); gone != nil && ctx.Err() == nil {
+			return gone
+		}
+		w.cfg.Log.Debug("backoff: could not fetch; trying again", "queue", w.queue, "err", err)
+		sleep(ctx, 100*time.Millisecond)
+	}
+	return nil
+}
+
+// acquire waits until a handler is idle and the policy permits an attempt. It returns
+// the number of messages to fetch, so that no message waits in a buffer; 0 if ctx ends.
+func (w *Worker) acquire(ctx context.Context) int {
+	for ctx.Err() == nil { // select is random if both channels are ready
 		select {
 		case <-ctx.Done():
 			return 0
-		case <-w.free:
+		case <-w.idle:
 		}
-		if now, _ := w.gate.room(time.Now(), w.cfg.Hands); now < most { // it changed while we waited
-			w.free <- struct{}{}
-			continue
-		}
-		for n = 1; n < most; n++ {
-			select {
-			case <-w.free:
-			default:
-				return n
+		ready, wait := w.cfg.Policy.Ready()
+		if ready > 0 {
+			more := min(ready-1, len(w.idle))
+			for range more {
+				<-w.idle
 			}
+			return 1 + more
 		}
-		return n
+		w.idle <- struct{}{}
+		w.cfg.Log.Info("backoff: the policy permits no attempt; this worker does not fetch", "queue", w.queue, "wait", wait)
+		sleep(ctx, wait)
 	}
+	return 0
 }
 
-// take asks for n messages, and gives them to as many hands: none waits in a buffer
-// here, with its time running.
-func (w *Worker) take(ctx context.Context, n int) error {
-	batch, err := w.cons.Fetch(n, jetstream.FetchMaxWait(time.Second/2))
-	if err == nil {
-		for msg := range batch.Messages() {
-			w.ready <- msg
-			n--
+// fetch passes up to n messages to the idle handlers.
+func (w *Worker) fetch(n int) error {
+	defer func() {
+		for range n {
+			w.idle <- struct{}{}
 		}
-		err = batch.Error()
-	}
-	for range n {
-		w.free <- struct{}{}
-	}
-	if err == nil || ctx.Err() != nil {
-		return nil
-	}
-	if errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, jetstream.ErrConsumerDeleted) {
+	}()
+	batch, err := w.cons.Fetch(n, jetstream.FetchMaxWait(time.Second/2))
+	if err != nil {
 		return err
 	}
-	_, gone := callAPI(ctx, w.cons.Info)
-	if errors.Is(gone, jetstream.ErrConsumerNotFound) || errors.Is(gone, jetstream.ErrStreamNotFound) || errors.Is(gone, nats.ErrConnectionClosed) {
-		return gone
+	for msg := range batch.Messages() {
+		w.fetched <- msg
+		n--
 	}
-	w.cfg.Log.Debug("backoff: no messages for now", "queue", w.queue, "err", err)
+	return batch.Error()
+}
+
+// process makes an attempt, unless the message must wait or has failed. It returns the
+// last action, and its error: then the message is redelivered after AckWait. ctx ends
+// when Run stops, work after Grace.
+func (w *Worker) process(ctx, work context.Context, msg jetstream.Msg, handle Handler) (action string, err error) {
+	m, err := newMessage(msg)
+	if err != nil {
+		return "read the message", err
+	}
+	if m.Delivery > 1 {
+		if copied, err := w.isCopied(ctx, m); err != nil {
+			return "look up the copy", err
+		} else if copied {
+			return "ack", msg.Ack()
+		}
+	}
+	earlier, _ := strconv.Atoi(m.Header.Get(HeaderDeliveries)) // before a schedule; absent is 0
+	m.Delivery += earlier
+	if m.Delivery > w.cfg.MaxDeliver {
+		m.Delivery = w.cfg.MaxDeliver
+		return w.fail(ctx, msg, m, errNoAck)
+	}
+	var done func(error)
+	var wait time.Duration
+	if ctx.Err() == nil {
+		done, wait = w.cfg.Policy.Start(m.Delivery)
+	}
+	if done == nil { // this delivery is no attempt
+		return w.schedule(ctx, msg, m, m.Delivery-1, wait)
+	}
+	attempt, cancel := context.WithTimeout(work, w.cfg.Timeout)
+	defer cancel()
+	err = callHandler(attempt, w.cfg.Log, m.Subject, handle, m)
+	switch {
+	case errors.Is(err, ErrPoison):
+		done(nil)
+	case err != nil && work.Err() != nil: // Grace ended the attempt
+		done(context.Canceled)
+	case errors.Is(err, context.Canceled): // the dependency ended it
+		done(errors.New(err.Error()))
+	default:
+		done(err)
+	}
+	return w.resolve(ctx, msg, m, err)
+}
+
+func sleep(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
-	case <-time.After(moment):
+	case <-time.After(d):
 	}
-	return nil
 }
