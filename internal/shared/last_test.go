@@ -59,7 +59,7 @@ func TestPublishBatchTooLarge(t *testing.T) {
 	sent := nc.Stats().OutMsgs
 	_, err = publishBatch(ctx, nc, []*nats.Msg{
 		{Subject: "s.one", Header: nats.Header{}}, {Subject: "s.two", Header: nats.Header{}, Data: make([]byte, nc.MaxPayload())},
-	})
+	}, true)
 	require.ErrorIs(t, err, nats.ErrMaxPayload)
 	require.ErrorContains(t, err, "s.two")
 	require.Equal(t, sent, nc.Stats().OutMsgs)

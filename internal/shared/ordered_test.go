@@ -109,7 +109,7 @@ func TestSendBatch(t *testing.T) {
 				continue
 			}
 			began := time.Now()
-			seq, err := sendBatch(t.Context(), js.Conn(), msgs(n), false)
+			seq, err := publishBatch(t.Context(), js.Conn(), msgs(n), false)
 			require.NoError(t, err)
 			require.Equal(t, last, seq)
 			require.Equal(t, time.Second, time.Since(began))
@@ -117,7 +117,7 @@ func TestSendBatch(t *testing.T) {
 		s.Link("writer").Delay(0)
 		refused := msgs(3)
 		refused[2].Header.Set(jetstream.ExpectedLastSubjSeqHeader, "99")
-		_, err = sendBatch(t.Context(), js.Conn(), refused, false)
+		_, err = publishBatch(t.Context(), js.Conn(), refused, false)
 		require.True(t, isConflict(err), "%v", err)
 		info, err := stream.Info(t.Context())
 		require.NoError(t, err)

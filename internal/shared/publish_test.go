@@ -32,7 +32,7 @@ func TestPublishBatch(t *testing.T) {
 			require.NoError(t, stream.Purge(ctx))
 			info, err := stream.Info(ctx)
 			require.NoError(t, err)
-			seq, err := publishBatch(ctx, js.Conn(), msgs(n))
+			seq, err := publishBatch(ctx, js.Conn(), msgs(n), true)
 			require.NoError(t, err)
 			require.Equal(t, info.State.LastSeq+want, seq)
 		}
@@ -42,17 +42,17 @@ func TestPublishBatch(t *testing.T) {
 
 		conflicting := msgs(3)
 		conflicting[0].Header.Set(jetstream.ExpectedLastSubjSeqHeader, "99")
-		_, err = publishBatch(ctx, js.Conn(), conflicting)
+		_, err = publishBatch(ctx, js.Conn(), conflicting, true)
 		require.True(t, isConflict(err), "%v", err)
-		_, err = publishBatch(ctx, js.Conn(), msgs(maxBatch+1))
+		_, err = publishBatch(ctx, js.Conn(), msgs(maxBatch+1), true)
 		require.Error(t, err)
 		foreign := msgs(3)
 		foreign[2].Subject = "elsewhere"
-		_, err = publishBatch(ctx, js.Conn(), foreign)
+		_, err = publishBatch(ctx, js.Conn(), foreign, true)
 		require.ErrorIs(t, err, nats.ErrNoResponders)
 		foreign = msgs(3)
 		foreign[1].Subject = "bad subject"
-		_, err = publishBatch(ctx, js.Conn(), foreign)
+		_, err = publishBatch(ctx, js.Conn(), foreign, true)
 		require.ErrorIs(t, err, nats.ErrBadSubject)
 		info, err = stream.Info(ctx)
 		require.NoError(t, err)
@@ -60,12 +60,12 @@ func TestPublishBatch(t *testing.T) {
 
 		sub, err := js.Conn().Subscribe("elsewhere", func(m *nats.Msg) { _ = m.Respond([]byte(`{}`)) })
 		require.NoError(t, err)
-		_, err = publishBatch(ctx, js.Conn(), []*nats.Msg{nats.NewMsg("elsewhere")})
+		_, err = publishBatch(ctx, js.Conn(), []*nats.Msg{nats.NewMsg("elsewhere")}, true)
 		require.ErrorContains(t, err, "the reply is not from JetStream")
 		require.NoError(t, sub.Unsubscribe())
 		_, err = js.Conn().Subscribe("elsewhere", func(m *nats.Msg) { _ = m.Respond([]byte(`no`)) })
 		require.NoError(t, err)
-		_, err = publishBatch(ctx, js.Conn(), []*nats.Msg{nats.NewMsg("elsewhere")})
+		_, err = publishBatch(ctx, js.Conn(), []*nats.Msg{nats.NewMsg("elsewhere")}, true)
 		require.ErrorContains(t, err, "invalid character")
 	})
 }

@@ -60,7 +60,7 @@ func (s *Store) publish(ctx context.Context, id string, at Version, events []Eve
 	msgs[0].Header.Set(jetstream.ExpectedLastSubjSeqSubjHeader, s.allEvents(id))
 	msgs[0].Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(at.Seq, 10))
 	return retry(ctx, s, func(ctx context.Context) (Version, error) {
-		seq, err := publishBatch(ctx, s.js.Conn(), msgs)
+		seq, err := publishBatch(ctx, s.js.Conn(), msgs, true)
 		if isConflict(err) {
 			return s.resolveConflict(ctx, id, at, events)
 		}

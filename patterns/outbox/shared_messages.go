@@ -14,16 +14,11 @@ import (
 )
 
 // publishBatch stores msgs in one stream, all or none, and returns the sequence of
-// the last one. One message is published without a batch. The stream needs
-// AllowAtomicPublish, and the server 2.12.
-func publishBatch(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg) (uint64, error) {
-	return sendBatch(ctx, nc, msgs, true)
-}
-
-// sendBatch is publishBatch. Without waitFirst, it does not wait for the reply to the first
-// message, and so takes one round trip: for a writer that has one open batch at a time.
-func sendBatch(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg, waitFirst bool) (uint64, error) {
-	batch, last := rand.Text(), len(msgs)-1
+// the last one. One message is published without a batch. With waitFirst the server
+// can refuse the batch before it receives the rest; without, it takes one round trip.
+// The stream needs AllowAtomicPublish, and the server 2.12.
+func publishBatch(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg, waitFirst bool) (uint64, error) {
+	batch, first, last := rand.Text(), 0, len(msgs)-1
 	for i, m := range msgs {
 		if last > 0 {
 			m.Header.Set("Nats-Batch-Id", batch)
@@ -35,17 +30,16 @@ func sendBatch(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg, waitFirst b
 	}
 	if last > 0 {
 		msgs[last].Header.Set("Nats-Batch-Commit", "1")
-		rest := msgs[:last]
-		if waitFirst {
-			if _, err := requestAck(ctx, nc, msgs[0]); err != nil { // the server can refuse before it receives the rest
-				return 0, err
-			}
-			rest = msgs[1:last]
+	}
+	if last > 0 && waitFirst {
+		if _, err := requestAck(ctx, nc, msgs[0]); err != nil {
+			return 0, err
 		}
-		for _, m := range rest {
-			if err := nc.PublishMsg(m); err != nil {
-				return 0, fmt.Errorf("%s: %w", m.Subject, err)
-			}
+		first = 1
+	}
+	for _, m := range msgs[first:last] {
+		if err := nc.PublishMsg(m); err != nil {
+			return 0, fmt.Errorf("%s: %w", m.Subject, err)
 		}
 	}
 	seq, err := requestAck(ctx, nc, msgs[last])
@@ -63,11 +57,8 @@ func requestAck(ctx context.Context, nc *nats.Conn, m *nats.Msg) (uint64, error)
 		Error *jetstream.APIError `json:"error"`
 	}
 	reply, err := nc.RequestMsgWithContext(ctx, m)
-	if err != nil {
+	if err != nil || len(reply.Data) == 0 {
 		return 0, err
-	}
-	if len(reply.Data) == 0 {
-		return 0, nil
 	}
 	if err := json.Unmarshal(reply.Data, &ack); err != nil {
 		return 0, err

@@ -24,13 +24,13 @@ func callHandler[M any](ctx context.Context, log *slog.Logger, subject string, h
 	return handle(ctx, msg)
 }
 
-// withGrace returns a context for handlers: it ends grace after ctx, or with stop. Just
-// before it ends after ctx, it calls each function of before.
+// withGrace returns a context for handlers: it ends grace after ctx, or with stop. If it
+// ends after ctx, each function of before is called first.
 func withGrace(ctx context.Context, grace time.Duration, before ...func()) (work context.Context, stop func()) {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	end := func() {
-		for _, f := range before {
-			f()
+		for i := 0; i < len(before) && work.Err() == nil; i++ {
+			before[i]()
 		}
 		cancel()
 	}

@@ -40,7 +40,7 @@ func (r *Resequencer) publish(ctx context.Context, q *keyQueue, msg jetstream.Ms
 	out[0].Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(q.stored, 10))
 	var stored uint64
 	err := r.retry(ctx, q, func(ctx context.Context) (err error) {
-		stored, err = publishBatch(ctx, r.js.Conn(), out)
+		stored, err = publishBatch(ctx, r.js.Conn(), out, true)
 		if !errors.Is(err, nats.ErrNoResponders) {
 			return err
 		}

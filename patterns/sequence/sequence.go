@@ -112,7 +112,7 @@ func Send(ctx context.Context, js jetstream.JetStream, id string, msgs ...*nats.
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if _, err := publishBatch(ctx, js.Conn(), batch); err != nil && apiCode(err) != codeDuplicate {
+	if _, err := publishBatch(ctx, js.Conn(), batch, true); err != nil && apiCode(err) != codeDuplicate {
 		return fmt.Errorf("sequence: send %s: %w", id, err)
 	}
 	return nil

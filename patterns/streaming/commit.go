@@ -66,7 +66,7 @@ func (p *Processor[In, Out]) publishCommit(ctx context.Context, msgs []*nats.Msg
 	msgs = append(msgs, msg)
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		attempt, done := context.WithTimeout(ctx, 5*time.Second)
-		seq, err := sendBatch(attempt, p.js.Conn(), msgs, false) // it has one open batch at a time
+		seq, err := publishBatch(attempt, p.js.Conn(), msgs, false) // it has one open batch at a time
 		done()
 		if err == nil {
 			p.positionSeq = seq
