@@ -11,9 +11,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// maxBatch is the server's limit of messages in an atomic batch.
-const maxBatch = 1000
-
 // publishBatch stores msgs in one stream, all or none, and returns the sequence of
 // the last one. One message is published without a batch. With waitFirst the server
 // can refuse the batch before it receives the rest; without, it takes one round trip.

@@ -19,19 +19,19 @@ func TestWriteRefuses(t *testing.T) {
 		change func(*envelope.Envelope)
 		says   string
 	}{
-		"no id":                      {func(e *envelope.Envelope) { e.ID = "" }, "id is missing"},
-		"no source":                  {func(e *envelope.Envelope) { e.Source = "" }, "source is missing"},
-		"no type":                    {func(e *envelope.Envelope) { e.Type = "" }, "type is missing"},
-		"only spaces":                {func(e *envelope.Envelope) { e.Type = "  " }, `type "  " is not printable text`},
-		"a header smuggled in":       {func(e *envelope.Envelope) { e.ID = "1\r\nNats-Rollup: all" }, `id "1\r\nNats-Rollup: all" is not printable text`},
-		"a control character":        {func(e *envelope.Envelope) { e.Subject = "a\u0085b" }, "subject"},
-		"no UTF-8":                   {func(e *envelope.Envelope) { e.Correlation = "\xff" }, "correlationid"},
-		"too long":                   {func(e *envelope.Envelope) { e.Causation = strings.Repeat("x", 1025) }, "causationid has 1025 bytes; use at most 1024"},
+		"no id":                         {func(e *envelope.Envelope) { e.ID = "" }, "id is missing"},
+		"no source":                     {func(e *envelope.Envelope) { e.Source = "" }, "source is missing"},
+		"no type":                       {func(e *envelope.Envelope) { e.Type = "" }, "type is missing"},
+		"only spaces":                   {func(e *envelope.Envelope) { e.Type = "  " }, `type "  " is not printable text`},
+		"a header smuggled in":          {func(e *envelope.Envelope) { e.ID = "1\r\nNats-Rollup: all" }, `id "1\r\nNats-Rollup: all" is not printable text`},
+		"a control character":           {func(e *envelope.Envelope) { e.Subject = "a\u0085b" }, "subject"},
+		"no UTF-8":                      {func(e *envelope.Envelope) { e.Correlation = "\xff" }, "correlationid"},
+		"too long":                      {func(e *envelope.Envelope) { e.Causation = strings.Repeat("x", 1025) }, "causationid has 1025 bytes; use at most 1024"},
 		"source is not a URI reference": {func(e *envelope.Envelope) { e.Source = "1:shop" }, `source "1:shop" is not a URI reference`},
-		"a host that is none":        {func(e *envelope.Envelope) { e.Source = "//a b/" }, `source "//a b/" is not a URI reference`},
-		"no media type":              {func(e *envelope.Envelope) { e.ContentType = "json;" + "=" }, "datacontenttype"},
-		"a trace that smuggles":      {func(e *envelope.Envelope) { e.TraceState = "a=1\r\nNats-TTL: 1s" }, "tracestate"},
-		"a year of five digits":      {func(e *envelope.Envelope) { e.Time = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) }, "is not a time of RFC 3339"},
+		"a host that is none":           {func(e *envelope.Envelope) { e.Source = "//a b/" }, `source "//a b/" is not a URI reference`},
+		"no media type":                 {func(e *envelope.Envelope) { e.ContentType = "json;" + "=" }, "datacontenttype"},
+		"a trace that smuggles":         {func(e *envelope.Envelope) { e.TraceState = "a=1\r\nNats-TTL: 1s" }, "tracestate"},
+		"a year of five digits":         {func(e *envelope.Envelope) { e.Time = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) }, "is not a time of RFC 3339"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e, m := full(), &nats.Msg{Header: nats.Header{"ce-id": {"as it was"}}}

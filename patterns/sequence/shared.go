@@ -18,6 +18,9 @@ import (
 // codeNoLeader is JSClusterNotAvailErr: the cluster has no meta leader yet.
 const codeNoLeader jetstream.ErrorCode = 10008
 
+// maxBatch is the server's limit of messages in an atomic batch.
+const maxBatch = 1000
+
 // callAPI makes a management call. The reply can be lost while a cluster elects a
 // leader, and nats.go would wait for it until ctx ends. So an attempt takes at
 // most 2 s, and all attempts together at most 10 s.
