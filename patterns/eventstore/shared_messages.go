@@ -19,10 +19,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// publishBatch stores msgs in one stream, all or none, and returns the sequence of
-// the last one. One message is published without a batch. With waitFirst the server
-// can refuse the batch before it receives the rest; without, it takes one round trip.
-// The stream needs AllowAtomicPublish, and the server 2.12.
+// publishBatch stores msgs in one stream, all or none, and returns the sequence of the
+// last one. With waitFirst the server can refuse before it receives the rest; without,
+// there is one round trip. The stream needs AllowAtomicPublish, and the server 2.12.
 func publishBatch(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg, waitFirst bool) (uint64, error) {
 	batch, first, last := rand.Text(), 0, len(msgs)-1
 	for i, m := range msgs {
