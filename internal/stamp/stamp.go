@@ -179,6 +179,15 @@ func references(f *ast.File, n ast.Node) map[string]bool {
 	names := map[string]bool{}
 	ast.Inspect(n, func(x ast.Node) bool {
 		switch x := x.(type) {
+		case *ast.FuncDecl:
+			if x.Recv != nil { // the name of a method is none of the package
+				maps.Copy(names, references(f, x.Recv))
+				maps.Copy(names, references(f, x.Type))
+				if x.Body != nil {
+					maps.Copy(names, references(f, x.Body))
+				}
+				return false
+			}
 		case *ast.SelectorExpr:
 			ast.Inspect(x.X, func(y ast.Node) bool {
 				if id, ok := y.(*ast.Ident); ok {

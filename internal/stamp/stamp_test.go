@@ -85,7 +85,7 @@ func TestStamp(t *testing.T) {
 			"package queue\n\nvar errFull error\n\nvar _ = limit(1)\n", []string{"func limit", "const most"}, []string{"var errFull", `"errors"`},
 		},
 		"a field, a local variable and a method are other things": {
-			"package queue\n\nfunc f(x struct{ most int }) int { limit := x.most; return limit }\n", nil, nil,
+			"package queue\n\ntype t int\n\nfunc (t) limit() {}\n\nfunc f(x struct{ most int }) int { limit := x.most; t(0).limit(); return limit }\n", nil, nil,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
