@@ -32,7 +32,7 @@ func Send(ctx context.Context, js jetstream.JetStream, queue, id string, msg *na
 	before := js.Conn().LastError()
 	ack, err := js.PublishMsg(ctx, job, jetstream.WithMsgID(id))
 	if errors.Is(err, context.DeadlineExceeded) {
-		err = cmp.Or(permissionError(ctx, js.Conn(), before, "jobs."+queue+"."), err)
+		err = cmp.Or(permissionError(js.Conn(), before, "jobs."+queue+"."), err)
 	}
 	if err != nil {
 		return nil, sendError(id, err)
@@ -87,7 +87,7 @@ func SendAll(ctx context.Context, js jetstream.JetStream, queue string, jobs ...
 				resolve(<-acks)
 			}
 		case <-time.After(ackTimeout):
-			stop(cmp.Or(permissionError(ctx, nc, before, "jobs."+queue+"."), nats.ErrTimeout))
+			stop(cmp.Or(permissionError(nc, before, "jobs."+queue+"."), nats.ErrTimeout))
 		case <-ctx.Done():
 		}
 	}
