@@ -33,17 +33,14 @@ var (
 	ErrClosed = errors.New("durable: the publisher is closed")
 )
 
-// Handler handles one message at a time, in stream order. Its result decides:
+// Handler handles one message at a time, in stream order. If it returns nil, the message
+// is acked. After an error, the message is retried after Backoff, before any other one;
+// Poll returns the error, too. An error that wraps ErrPoison is logged, and the message is
+// terminated: it stays in the stream and is never retried. A panic is an error. Replay acks
+// nothing and returns every error.
 //
-//	               Run, Poll                             Replay
-//	nil            acked; the next message follows       the next message follows
-//	an error       retried after Backoff, before any     Replay returns it
-//	               other message; Poll returns it
-//	ErrPoison      logged and terminated, never retried; Replay returns it
-//	(wrapped)      the message stays in the stream
-//
-// A panic is an error. A handler can receive a message twice. If its effect must happen
-// once, it stores Message.ID with the effect.
+// A handler can receive a message twice. To make its effect happen once, store Message.ID
+// with the effect.
 type Handler func(ctx context.Context, msg Message) error
 
 // Config tunes a topic, its publishers and its subscribers. The zero Config is ready to

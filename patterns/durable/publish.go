@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -17,18 +16,12 @@ const (
 	retryTimeout = 30 * time.Second
 	// attemptTimeout bounds the wait for one ack.
 	attemptTimeout = 2 * time.Second
+
+	codeStoreFailed     jetstream.ErrorCode = 10077 // JSStreamStoreFailedF: the stream is at MaxBytes, or its disk fails
+	codeStreamOffline   jetstream.ErrorCode = 10118 // JSStreamOfflineErr: the server has not loaded the stream yet
+	codeIDInProcess     jetstream.ErrorCode = 10158 // JSStreamDuplicateMessageConflict: an earlier attempt is not finished
+	codeTooManyRequests jetstream.ErrorCode = 10167 // JSStreamTooManyRequests: too many messages wait to be stored
 )
-
-// codeStoreFailed is JSStreamStoreFailedF: the stream is at MaxBytes, or its disk fails.
-const codeStoreFailed jetstream.ErrorCode = 10077
-
-// temporaryCodes are errors after which an attempt can succeed.
-var temporaryCodes = []jetstream.ErrorCode{
-	codeNoLeader,
-	10118, // JSStreamOfflineErr: the server has not loaded the stream yet
-	10158, // JSStreamDuplicateMessageConflict: an earlier attempt with this ID is not finished
-	10167, // JSStreamTooManyRequests: too many messages wait to be stored
-}
 
 // Publish stores msg as the message id of topic, on durable.<topic>.<id>. The Subject and
 // the Nats-* headers of msg are not used. Publish returns nil after the server has
@@ -39,7 +32,7 @@ func Publish(ctx context.Context, js jetstream.JetStream, topic, id string, msg 
 	if err := checkID(topic); err != nil {
 		return nil, err
 	}
-	m, err := newMsg(topic, id, msg, js.Conn().MaxPayload())
+	m, err := prepare(topic, id, msg, js.Conn().MaxPayload())
 	if err != nil {
 		return nil, err
 	}
@@ -50,9 +43,9 @@ func Publish(ctx context.Context, js jetstream.JetStream, topic, id string, msg 
 	return ack, nil
 }
 
-// newMsg returns msg as it is published: as the message id of topic. The server drops a
-// second message with this Nats-Msg-Id.
-func newMsg(topic, id string, msg *nats.Msg, maxPayload int64) (*nats.Msg, error) {
+// prepare returns msg as it is published. The server drops a second message with this
+// Nats-Msg-Id.
+func prepare(topic, id string, msg *nats.Msg, maxPayload int64) (*nats.Msg, error) {
 	if err := checkID(id); err != nil {
 		return nil, err
 	}
@@ -101,19 +94,27 @@ func publishOnce(ctx context.Context, js jetstream.JetStream, msg *nats.Msg) (*j
 // permanentError returns why another attempt cannot succeed, or nil. An attempt too many
 // does no harm, so only errors that are known to last are permanent.
 func permanentError(ctx context.Context, js jetstream.JetStream, topic string, err error) error {
-	code := apiCode(err)
-	switch {
-	case code == codeStoreFailed:
+	switch apiCode(err) {
+	case 0:
+	case codeStoreFailed:
 		return fmt.Errorf("%w: %w", ErrFull, err)
-	case code != 0 && !slices.Contains(temporaryCodes, code), errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrHeadersNotSupported),
-		errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrConnectionDraining):
+	case codeNoLeader, codeStreamOffline, codeIDInProcess, codeTooManyRequests:
+		return nil
+	default:
 		return err
-	case errors.Is(err, jetstream.ErrNoStreamResponse): // there is no stream, or only no leader
-		ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
-		defer cancel()
-		if _, err := js.Stream(ctx, streamName(topic)); errors.Is(err, jetstream.ErrStreamNotFound) {
-			return fmt.Errorf("%w; call Provision for topic %s", err, topic)
+	}
+	for _, lasting := range []error{nats.ErrConnectionClosed, nats.ErrConnectionDraining, nats.ErrMaxPayload, nats.ErrHeadersNotSupported} {
+		if errors.Is(err, lasting) {
+			return err
 		}
+	}
+	if !errors.Is(err, jetstream.ErrNoStreamResponse) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout) // is there no stream, or only no leader?
+	defer cancel()
+	if _, err := js.Stream(ctx, streamName(topic)); errors.Is(err, jetstream.ErrStreamNotFound) {
+		return fmt.Errorf("%w; call Provision for topic %s", err, topic)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
@@ -112,4 +113,23 @@ func TestKilledBetween(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Publish keeps the headers of a message, except those of the server: a forwarded message
+// can carry conditions that the server would refuse, or an expiry.
+func TestHeaders(t *testing.T) {
+	js := natstest.Start(t).JetStream("shop")
+	provision(t, js, durable.Config{})
+	header := nats.Header{"Trace": {"a", "b"}, "Nats-Expected-Last-Sequence": {"7"}, jetstream.MsgIDHeader: {"other"}}
+	_, err := durable.Publish(t.Context(), js, "orders", "order-1", &nats.Msg{Header: header})
+	require.NoError(t, err)
+	var got []durable.Message
+	_, err = durable.Replay(t.Context(), js, "orders", 0, func(_ context.Context, msg durable.Message) error {
+		got = append(got, msg)
+		return nil
+	})
+	require.NoError(t, err)
+	require.Len(t, got, 1)
+	require.Equal(t, nats.Header{"Trace": {"a", "b"}, jetstream.MsgIDHeader: {"order-1"}}, got[0].Header)
+	require.Equal(t, "other", header.Get(jetstream.MsgIDHeader), "the caller's header is not changed")
 }

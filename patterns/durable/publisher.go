@@ -83,7 +83,7 @@ func NewPublisher(ctx context.Context, js jetstream.JetStream, topic string, cfg
 // flight. Nil does not mean that the message is stored: call Flush. After a message has
 // failed, Send returns ErrUnconfirmed until Flush has returned the failures.
 func (p *Publisher) Send(ctx context.Context, id string, msg *nats.Msg) error {
-	m, err := newMsg(p.topic, id, msg, p.js.Conn().MaxPayload())
+	m, err := prepare(p.topic, id, msg, p.js.Conn().MaxPayload())
 	if err != nil {
 		return err
 	}

@@ -46,11 +46,11 @@ func NewSubscriber(ctx context.Context, js jetstream.JetStream, topic, name stri
 	s := &Subscriber{cfg: cfg, name: name, js: js}
 	s.stream, err = ensure(ctx, streamOf(js, wantStream.Name), wantStream, cfg.Bind)
 	if err != nil {
-		return nil, fmt.Errorf("durable: subscriber %s of %s: %w", name, topic, err)
+		return nil, s.wrap(err)
 	}
 	s.consumer, err = ensure(ctx, consumerOf(s.stream, name), wantConsumer, cfg.Bind, "MaxAckPending") // 1 keeps the order
 	if err != nil {
-		return nil, fmt.Errorf("durable: subscriber %s of %s: %w", name, topic, err)
+		return nil, s.wrap(err)
 	}
 	return s, nil
 }
