@@ -161,7 +161,7 @@ func TestOrder(t *testing.T) {
 		})
 		return ids
 	}
-	cut := func(s *natstest.Server) {
+	disconnect := func(s *natstest.Server) {
 		s.Link("shop").Delay(50 * time.Millisecond)
 		time.AfterFunc(20*time.Millisecond, s.Link("shop").Cut)
 	}
@@ -169,7 +169,7 @@ func TestOrder(t *testing.T) {
 		ids := send(t, func(t *testing.T, s *natstest.Server, js jetstream.JetStream) {
 			p, err := durable.NewPublisher(t.Context(), js, "orders", durable.Config{})
 			require.NoError(t, err)
-			cut(s)
+			disconnect(s)
 			for _, id := range numbered(1, 9) {
 				require.NoError(t, p.Send(t.Context(), id, none))
 			}
@@ -180,7 +180,7 @@ func TestOrder(t *testing.T) {
 	})
 	t.Run("one after the other", func(t *testing.T) {
 		require.Equal(t, numbered(1, 9), send(t, func(t *testing.T, s *natstest.Server, js jetstream.JetStream) {
-			cut(s)
+			disconnect(s)
 			publish(t, js, numbered(1, 9)...)
 		}))
 	})
