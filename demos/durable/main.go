@@ -1,5 +1,5 @@
-// Command durable plays a post office and an archive: letters survive a server that is
-// killed and an archive that is closed; then one is filed twice, and one is lost.
+// Command durable plays a post office and an archive. Letters survive a crash of the server
+// and an archive that is closed. Then one letter is filed twice, and one is lost.
 package main
 
 import (
@@ -15,7 +15,7 @@ import (
 
 var play = demo.Play{
 	Name:    "durable",
-	About:   "a post office and an archive: the server is killed before its answer, the archive is closed, one letter is filed twice",
+	About:   "a post office and an archive: the server crashes before its ack, the archive is closed, one letter is filed twice",
 	Lasts:   19 * time.Second,
 	Streams: []string{"DURABLE_letters"},
 	Scene:   [2]time.Duration{2900 * time.Millisecond, 8180 * time.Millisecond},
@@ -53,31 +53,31 @@ func office(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 		return err
 	}
 	letter := func(text string) *nats.Msg { return &nats.Msg{Data: []byte(text)} }
-	post := func(id string, patience time.Duration) error {
-		ctx, cancel := context.WithTimeout(ctx, patience)
+	post := func(id string, timeout time.Duration) error {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
 		ack, err := durable.Publish(ctx, js, "letters", id, letter("by registered mail"))
 		switch {
 		case errors.Is(err, durable.ErrUnconfirmed):
-			e.Printf("the office has no answer for %s", id)
+			e.Printf("office: no ack for %s", id)
 			return nil
 		case err != nil:
 			return err
 		case ack.Duplicate:
-			e.Printf("the office is told that %s was there already, as number %d", id, ack.Sequence)
+			e.Printf("office: %s was stored before, as message %d", id, ack.Sequence)
 		default:
-			e.Printf("the office is told that %s is stored, as number %d", id, ack.Sequence)
+			e.Printf("office: %s is stored, as message %d", id, ack.Sequence)
 		}
 		return nil
 	}
 
 	e.At(800 * ms)
-	e.Tell("A letter is posted, and the office is told that it is stored. That, and no more,\nis what the office knows.")
+	e.Tell("The office publishes a letter. The ack of the server means that the letter is stored, and\nno more.")
 	e.At(1000 * ms)
 	err = post(e.ID("letter"), 5*time.Second)
 
 	e.At(2800 * ms)
-	e.Tell("The next answer does not come, and the server is killed. Is the letter stored? Nobody in\nthe office can know. So it is posted again, under the same id.")
+	e.Tell("The next ack is lost, and the server crashes. The office cannot tell whether the letter is\nstored. It publishes the letter again, with the same ID.")
 	e.Line("office").Delay(200 * ms)
 	e.At(3000 * ms)
 	second := e.ID("letter")
@@ -86,37 +86,37 @@ func office(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 	e.Line("office").Delay(0)
 	e.StopServer()
 	e.At(4000 * ms)
-	e.Printf("the server is back")
+	e.Printf("the server restarts")
 	err = errors.Join(err, e.StartServer())
 	e.At(4500 * ms)
 	err = errors.Join(err, post(second, 5*time.Second))
 
 	e.At(5800 * ms)
-	e.Tell("Anna locks the archive for three seconds. The office does not wait for it, nor for each\nanswer: five letters go at once, and one question is asked at the end.")
+	e.Tell("Anna closes the archive for three seconds. The office waits neither for the archive nor for\neach ack: it sends five letters, and waits once for all five acks.")
 	e.At(6000 * ms)
 	for range 5 {
 		err = errors.Join(err, p.Send(ctx, e.ID("letter"), letter("by registered mail")))
 	}
 	if flushed := p.Flush(ctx); flushed == nil {
-		e.Printf("the office is told that all five are stored")
+		e.Printf("office: all five are stored")
 	} else {
 		err = errors.Join(err, flushed)
 	}
 
 	e.At(8800 * ms)
-	e.Tell("An auditor comes when she pleases and reads what there is. She too goes on where she\nstopped.")
+	e.Tell("The auditor is a second subscriber. She polls when she wants to, and continues where she\nstopped.")
 
 	e.At(10800 * ms)
-	e.Tell("Now what the guarantee is not. Anna files a letter and faints before she can sign for it.\nFiled or not? The server cannot know: it is given to Ben, who files it again. Only an\narchive that looks at the id can tell.")
+	e.Tell("Now what is not guaranteed. Anna files a letter and faints: she disconnects before her ack.\nThe server redelivers the letter to Ben, who files it again. Only an archive that compares\nthe ID can prevent that.")
 	e.At(11000 * ms)
 	err = errors.Join(err, post(e.ID("letter"), 5*time.Second))
 
 	e.At(15800 * ms)
-	e.Tell("And a letter that is only thrown into the box. No error, no answer, a broken line: it\nwas never there, and nobody is told.")
+	e.Tell("Last, a letter that is published with core NATS, without an ack. The connection breaks, and\nthe letter is lost without an error.")
 	e.Line("office").Delay(200 * ms)
 	e.At(16000 * ms)
 	if err := nc.Publish("durable.letters."+e.ID("letter"), nil); err == nil {
-		e.Printf("the office has thrown letter-9 into the box: no error")
+		e.Printf("office: published letter-9 without an ack, and got no error")
 	}
 	e.At(16100 * ms)
 	e.Line("office").Cut()
@@ -127,7 +127,7 @@ func office(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 	return errors.Join(err, p.Close(last))
 }
 
-// clerk subscribes under the name of the archive, whoever the clerk is.
+// clerk subscribes with the name of the archive. Each clerk continues where the last stopped.
 func clerk(ctx context.Context, e *demo.Env, nc *nats.Conn, name string, from, until time.Duration) error {
 	e.At(from)
 	js, err := e.JetStream(nc)
@@ -146,21 +146,21 @@ func clerk(ctx context.Context, e *demo.Env, nc *nats.Conn, name string, from, u
 	return sub.Run(ctx, func(_ context.Context, msg durable.Message) error {
 		time.Sleep(50 * ms)
 		if msg.ID == "letter-8" && name == "anna" {
-			e.Printf("anna files %s, and faints", msg.ID)
+			e.Printf("anna: files %s, and disconnects before the ack", msg.ID)
 			e.Line("anna").Down()
 			stop()
-			return nil // an ack that nobody hears
+			return nil // the ack is lost
 		}
 		again := ""
 		if msg.Delivery > 1 {
-			again = ", which is given for the second time"
+			again = " (delivery 2)"
 		}
-		e.Printf("%s files %s%s", name, msg.ID, again)
+		e.Printf("%s: files %s%s", name, msg.ID, again)
 		return nil
 	})
 }
 
-// auditor polls.
+// auditor polls, and replays at the end.
 func auditor(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 	js, err := e.JetStream(nc)
 	if err != nil {
@@ -180,10 +180,10 @@ func auditor(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 		if err != nil {
 			return err
 		}
-		e.Printf("the auditor has read %d more, the last of them %s", n, last)
+		e.Printf("auditor: read %d more, the last is %s", n, last)
 	}
 	_, err = durable.Replay(ctx, js, "letters", 8, func(_ context.Context, msg durable.Message) error {
-		e.Printf("the auditor looks again from number 8: %s, and nothing after it", msg.ID)
+		e.Printf("auditor: replays from message 8: %s, and nothing after it", msg.ID)
 		return nil
 	})
 	return err

@@ -33,6 +33,7 @@ var kinds = []string{"Messaging", "Delivery", "State", "Streams", "Operations", 
 
 // What a pattern may import beside the standard library and the nats.go module.
 var imports = map[string][]string{
+	"durable": {"golang.org/x/sync/semaphore"},
 	"envelope": {
 		"go.opentelemetry.io/otel", "go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/codes",
 		"go.opentelemetry.io/otel/propagation", "go.opentelemetry.io/otel/semconv/v1.43.0", "go.opentelemetry.io/otel/trace",

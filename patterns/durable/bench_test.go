@@ -19,7 +19,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/durable"
 )
 
-// topic is a fresh server with a topic.
+// topic starts a server and creates a topic.
 func topic(b *testing.B) (js jetstream.JetStream, stop func()) {
 	b.Helper()
 	s := natstest.Start(b)
@@ -28,7 +28,7 @@ func topic(b *testing.B) (js jetstream.JetStream, stop func()) {
 	return js, s.Stop
 }
 
-// many runs f with numbers 0 to n-1 in eight goroutines, and returns how long it took.
+// many calls f with 1 to n in eight goroutines, and returns the duration.
 func many(n int, f func(i int)) time.Duration {
 	var next atomic.Int64
 	var all sync.WaitGroup
@@ -51,8 +51,8 @@ func named(i int) *nats.Msg {
 	return &nats.Msg{Subject: "durable.bench." + id, Header: nats.Header{jetstream.MsgIDHeader: {id}}, Data: data}
 }
 
-// The work: eight goroutines store messages of 100 bytes, each under its id, a
-// thousand on their way at most, until all are confirmed.
+// Eight goroutines publish messages of 100 bytes, each with its ID and at most a thousand in
+// flight, until all are confirmed.
 func BenchmarkPublisher(b *testing.B) {
 	const n = 20_000
 	ratio.Bar{Pattern: "durable", Metric: "pipelined, beside PublishMsgAsync", AtLeast: 0.9, Pairs: 15}.Compare(b,
@@ -83,7 +83,7 @@ func BenchmarkPublisher(b *testing.B) {
 		})
 }
 
-// The work: the same, each goroutine waiting for the confirmation of each message.
+// As BenchmarkPublisher, but each goroutine waits for the ack of each message.
 func BenchmarkPublish(b *testing.B) {
 	const n = 8_000
 	ratio.Bar{Pattern: "durable", Metric: "one by one, beside PublishMsg", AtLeast: 0.9, Pairs: 21}.Compare(b,
@@ -105,8 +105,8 @@ func BenchmarkPublish(b *testing.B) {
 		})
 }
 
-// drained times how long it takes until n stored messages are acked.
-func drained(b *testing.B, n int, run func(js jetstream.JetStream, did func()) (stop func())) time.Duration {
+// drained returns the time until n stored messages are acked.
+func drained(b *testing.B, n int, run func(js jetstream.JetStream, handled func()) (stop func())) time.Duration {
 	js, stop := topic(b)
 	defer stop()
 	for i := range n {
@@ -127,13 +127,13 @@ func drained(b *testing.B, n int, run func(js jetstream.JetStream, did func()) (
 	return took
 }
 
-func plainly(b *testing.B, ack func(jetstream.Msg) error) func(js jetstream.JetStream, did func()) func() {
-	return func(js jetstream.JetStream, did func()) func() {
+func consumePlain(b *testing.B, ack func(jetstream.Msg) error) func(js jetstream.JetStream, handled func()) func() {
+	return func(js jetstream.JetStream, handled func()) func() {
 		cons, err := js.Consumer(b.Context(), "DURABLE_bench", "bench")
 		require.NoError(b, err)
 		c, err := cons.Consume(func(msg jetstream.Msg) {
 			if ack(msg) == nil {
-				did()
+				handled()
 			}
 		}, jetstream.PullMaxMessages(100))
 		require.NoError(b, err)
@@ -141,27 +141,27 @@ func plainly(b *testing.B, ack func(jetstream.Msg) error) func(js jetstream.JetS
 	}
 }
 
-// The work: stored messages are taken in order, one at a time, and confirmed.
+// Stored messages are consumed in order, one at a time, with confirmed acks.
 func BenchmarkSubscriber(b *testing.B) {
 	const n = 3_000
 	ratio.Bar{Pattern: "durable", Metric: "Run, beside Consume and DoubleAck", AtLeast: 0.9, Pairs: 21}.Compare(b,
 		func(b *testing.B) time.Duration {
-			return drained(b, n, plainly(b, func(msg jetstream.Msg) error { return msg.DoubleAck(b.Context()) }))
+			return drained(b, n, consumePlain(b, func(msg jetstream.Msg) error { return msg.DoubleAck(b.Context()) }))
 		},
 		func(b *testing.B) time.Duration {
-			return drained(b, n, func(js jetstream.JetStream, did func()) func() {
+			return drained(b, n, func(js jetstream.JetStream, handled func()) func() {
 				ctx, cancel := context.WithCancel(b.Context())
 				sub, err := durable.NewSubscriber(ctx, js, "bench", "bench", durable.Config{})
 				require.NoError(b, err)
 				ended := make(chan error)
-				go func() { ended <- sub.Run(ctx, func(context.Context, durable.Message) error { did(); return nil }) }()
+				go func() { ended <- sub.Run(ctx, func(context.Context, durable.Message) error { handled(); return nil }) }()
 				return func() { cancel(); require.NoError(b, <-ended) }
 			})
 		})
 }
 
-// The price, on one machine, of what each promise adds, in microseconds a message: there
-// is no bar, as each is another promise.
+// The cost of each guarantee, in microseconds a message on one machine. There is no bar,
+// because each number is of another guarantee.
 func BenchmarkPrice(b *testing.B) {
 	if b.N > 1 {
 		return
@@ -174,7 +174,7 @@ func BenchmarkPrice(b *testing.B) {
 	defer stop()
 	start := time.Now()
 	for range n {
-		require.NoError(b, js.Conn().Publish("nobody", data))
+		require.NoError(b, js.Conn().Publish("unsubscribed", data))
 	}
 	require.NoError(b, js.Conn().Flush())
 	report("fire and forget", time.Since(start))
@@ -192,6 +192,6 @@ func BenchmarkPrice(b *testing.B) {
 		require.NoError(b, err)
 	}
 	report("confirmed, one by one, in order", time.Since(start))
-	report("taken, with an ack that is sent", drained(b, n, plainly(b, jetstream.Msg.Ack)))
-	report("taken, with an ack that is confirmed", drained(b, n, plainly(b, func(msg jetstream.Msg) error { return msg.DoubleAck(b.Context()) })))
+	report("consumed, with an ack that is sent", drained(b, n, consumePlain(b, jetstream.Msg.Ack)))
+	report("consumed, with an ack that is confirmed", drained(b, n, consumePlain(b, func(msg jetstream.Msg) error { return msg.DoubleAck(b.Context()) })))
 }

@@ -13,9 +13,8 @@ import (
 	"github.com/natspatterns/catalog/patterns/durable"
 )
 
-// The server that leads the stream goes while eight hundred messages are on their
-// way. A Publisher stores each once, and
-// the subscriber is given all.
+// The leader of the stream stops while a Publisher sends four hundred messages. Each is
+// stored once, and the subscriber handles all.
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	c := natstest.NewCluster(t)
@@ -26,21 +25,21 @@ func TestCluster(t *testing.T) {
 	require.NoError(t, err)
 	sub := subscribe(t, natstest.JetStream(t, c.Connect("desk")), "desk", durable.Config{Replicas: 3})
 	leader := c.Leader(js, "DURABLE_orders")
-	var gone sync.WaitGroup
+	var stopped sync.WaitGroup
 	for i := range 400 {
 		if i == 100 {
-			gone.Go(leader.Stop)
+			stopped.Go(leader.Stop)
 		}
 		require.NoError(t, p.Send(ctx, fmt.Sprint("order-", i), none))
 	}
 	require.NoError(t, p.Close(ctx))
-	gone.Wait()
+	stopped.Wait()
 	require.NoError(t, leader.Start())
-	var l ledger
-	for len(l.ids()) < 400 {
-		_, err := sub.Poll(ctx, 400, l.did)
+	var r recorder
+	for len(r.ids()) < 400 {
+		_, err := sub.Poll(ctx, 400, r.handle)
 		require.NoError(t, err)
 	}
-	require.Len(t, l.count(), 400)
-	require.Len(t, l.ids(), 400)
+	require.Len(t, r.count(), 400)
+	require.Len(t, r.ids(), 400)
 }

@@ -7,124 +7,121 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
 var (
-	// ErrID reports an identity that cannot be one token of a subject.
-	ErrID = errors.New("durable: bad id")
-	// ErrConfig reports a Config, or a handler, that makes no sense.
+	// ErrID reports a name or an ID that cannot be one token of a subject.
+	ErrID = errors.New("durable: bad ID")
+	// ErrConfig reports a bad Config field or a nil handler.
 	ErrConfig = errors.New("durable: bad config")
-	// ErrMismatch reports a stream or consumer that exists with other settings.
+	// ErrMismatch reports a stream or consumer with weaker settings.
 	ErrMismatch = errors.New("durable: exists with other settings; change Config or call Provision")
-	// ErrTwice reports a second call of Run.
-	ErrTwice = errors.New("durable: Run may be called once; make a new subscriber")
-	// ErrPoison is what a [Handler] wraps when no further try can help.
-	ErrPoison = errors.New("durable: poison")
-	// ErrUnconfirmed reports a message that may be stored or not. Published again
-	// under its id, within the dedupe window, it is stored once.
-	ErrUnconfirmed = errors.New("durable: not confirmed, though perhaps stored; publish it again under the same id")
-	// ErrFull reports a topic at its MaxBytes, which refuses the new rather than drop
-	// what somebody may not have read.
-	ErrFull = errors.New("durable: the topic is full")
+	// ErrAlreadyRun reports a second call of Run.
+	ErrAlreadyRun = errors.New("durable: Run was already called")
+	// ErrPoison is wrapped by a [Handler] if a retry cannot help.
+	ErrPoison = errors.New("durable: poison message")
+	// ErrUnconfirmed reports a message that is stored or not: no ack arrived. Publish
+	// it again with the same ID: within the duplicate window it is stored once.
+	ErrUnconfirmed = errors.New("durable: no ack; the message may be stored; publish it again with the same ID")
+	// ErrFull reports that the stream cannot store a message: it is at its MaxBytes, or
+	// its disk fails. It drops no stored message instead.
+	ErrFull = errors.New("durable: the stream is full")
 	// ErrClosed reports a Publisher that was closed.
 	ErrClosed = errors.New("durable: the publisher is closed")
 )
 
-// Patience is how long a message is published again before it is given up as
-// unconfirmed: longer than a cluster takes to elect a leader, and shorter than
-// half of any dedupe window.
-const Patience = 30 * time.Second
-
-// Message is a message as it was stored. A Handler that must act once, although
-// it may be given a message twice, goes by its ID.
-type Message struct {
-	ID       string
-	Header   nats.Header
-	Data     []byte
-	Seq      uint64    // its place in the topic
-	Time     time.Time // when it was stored
-	Delivery int       // 1, or more when it has been tried before
-}
-
-// Handler is given one message at a time, in the order stored. What it returns
-// decides:
+// Handler handles one message at a time, in stream order. If it returns nil, the message
+// is acked. After an error, the message is retried after Backoff, before any other one;
+// Poll returns the error, too. An error that wraps ErrPoison is logged, and the message is
+// terminated: it stays in the stream and is never retried. A panic is an error. Replay acks
+// nothing and returns every error.
 //
-//	             Run                           Poll                      Replay
-//	nil          confirmed; the next one       confirmed; the next one   the next one
-//	an error     again after a backoff, and    the same, and Poll        Replay ends
-//	             none other before it          returns it                with it
-//	ErrPoison    logged and passed over; it    the same                  Replay ends
-//	(wrapped)    stays stored                                            with it
+// A handler can receive a message twice. To make its effect happen once, store Message.ID
+// with the effect.
 type Handler func(ctx context.Context, msg Message) error
 
-// Config tunes a topic, its publishers and subscribers. The zero Config is ready.
+// Config tunes a topic, its publishers and its subscribers. The zero Config is ready to
+// use.
 type Config struct {
-	Window  int           // Publisher: messages on their way at once; 1000 if zero
-	AckWait time.Duration // Subscriber: silence after which a message is delivered again; 30s if zero
-	Backoff time.Duration // Subscriber: wait after the first failure, doubled after each, up to a minute; 1s if zero
-	Grace   time.Duration // Subscriber: for the message in hand when Run is told to stop; 10s if zero
-	Log     *slog.Logger  // what nobody can be told otherwise; discarded if nil
+	MaxInFlight int           // Publisher: messages that wait for their ack; 1,000 if zero
+	AckWait     time.Duration // Subscriber: time without ack or in-progress after which a message is redelivered; 30 s if zero
+	Backoff     time.Duration // Subscriber: before a failed message is retried, doubled up to one minute; 1 s if zero
+	Grace       time.Duration // Subscriber: for the running handler when Run or Poll stops; 10 s if zero
 
-	Dedupe   time.Duration         // how long an id is known; 2m if zero, at least twice Patience
-	Keep     time.Duration         // age at which a message goes, read or not; never if zero
-	MaxBytes int64                 // size at which the topic refuses more; none if zero
-	Replicas int                   // 1 if zero
-	Storage  jetstream.StorageType // file if zero
-	Bind     bool                  // never create, only use what exists
-	Metadata map[string]string     // put on what is created
+	Duplicates time.Duration         // duplicate window of the stream; 2 m if zero, at least 1 m
+	MaxBytes   int64                 // of the stream, which then refuses messages; unlimited if zero
+	Replicas   int                   // of the stream; 1 if zero
+	Storage    jetstream.StorageType // of the stream; file if zero
+	Bind       bool                  // create nothing: a missing stream or consumer is an error
+	Metadata   map[string]string     // of the stream and consumer that New creates
+	Log        *slog.Logger          // discarded if nil
 }
 
 func (c Config) normal() (Config, error) {
-	err := errors.Join(
-		fill("Window", &c.Window, 1000, 1), fill("Replicas", &c.Replicas, 1, 1), fill("MaxBytes", &c.MaxBytes, 0, 0),
-		fill("AckWait", &c.AckWait, 30*time.Second, 100*time.Millisecond), fill("Backoff", &c.Backoff, time.Second, time.Millisecond),
-		fill("Grace", &c.Grace, 10*time.Second, 1), fill("Dedupe", &c.Dedupe, 2*time.Minute, 2*Patience), fill("Keep", &c.Keep, 0, 0),
-	)
-	if err == nil && c.Keep > 0 && c.Keep < c.Dedupe {
-		err = fmt.Errorf("%w: Keep is %v, less than Dedupe, %v", ErrConfig, c.Keep, c.Dedupe)
-	}
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
+	err := cmp.Or(
+		setDefault("MaxInFlight", &c.MaxInFlight, 1000, 1),
+		setDefault("AckWait", &c.AckWait, 30*time.Second, 100*time.Millisecond),
+		setDefault("Backoff", &c.Backoff, time.Second, time.Millisecond),
+		setDefault("Grace", &c.Grace, 10*time.Second, 1),
+		setDefault("Duplicates", &c.Duplicates, 2*time.Minute, 2*retryTimeout),
+		setDefault("MaxBytes", &c.MaxBytes, 0, 0),
+		setDefault("Replicas", &c.Replicas, 1, 1, 5),
+	)
 	return c, err
 }
 
-func fill[T ~int | ~int64](field string, v *T, zero, least T) error {
-	*v = cmp.Or(*v, zero)
-	if *v < least {
-		return fmt.Errorf("%w: %s is %v, less than %v", ErrConfig, field, *v, least)
+func streamName(topic string) string { return "DURABLE_" + topic }
+
+// StreamConfig returns the stream DURABLE_<topic>. When it is full, it refuses messages.
+// It never drops a message that it has stored.
+func StreamConfig(topic string, cfg Config) (jetstream.StreamConfig, error) {
+	cfg, err := cfg.normal()
+	if err = cmp.Or(err, checkID(topic)); err != nil {
+		return jetstream.StreamConfig{}, err
+	}
+	return jetstream.StreamConfig{
+		Name: streamName(topic), Subjects: []string{"durable." + topic + ".*"},
+		Discard: jetstream.DiscardNew, MaxBytes: cfg.MaxBytes, Duplicates: cfg.Duplicates,
+		Replicas: cfg.Replicas, Storage: cfg.Storage, Metadata: maps.Clone(cfg.Metadata),
+	}, nil
+}
+
+// ConsumerConfig returns the consumer of the subscriber name. MaxAckPending is 1, so that no
+// message overtakes one that is retried.
+func ConsumerConfig(name string, cfg Config) (jetstream.ConsumerConfig, error) {
+	cfg, err := cfg.normal()
+	if err = cmp.Or(err, checkID(name)); err != nil {
+		return jetstream.ConsumerConfig{}, err
+	}
+	return jetstream.ConsumerConfig{
+		Durable: name, AckPolicy: jetstream.AckExplicitPolicy, AckWait: cfg.AckWait, MaxDeliver: -1, MaxAckPending: 1,
+		Metadata: maps.Clone(cfg.Metadata),
+	}, nil
+}
+
+// Provision creates the stream of topic and the consumers of its subscribers, or
+// strengthens them to cfg.
+func Provision(ctx context.Context, js jetstream.JetStream, topic string, subscribers []string, cfg Config) error {
+	wantStream, err := StreamConfig(topic, cfg)
+	if err != nil {
+		return err
+	}
+	stream, err := provision(ctx, streamOf(js, wantStream.Name), wantStream)
+	if err != nil {
+		return fmt.Errorf("durable: provision %s: %w", topic, err)
+	}
+	for _, name := range subscribers {
+		want, err := ConsumerConfig(name, cfg)
+		if err != nil {
+			return err
+		}
+		if _, err := provision(ctx, consumerOf(stream, name), want, "MaxAckPending"); err != nil {
+			return fmt.Errorf("durable: provision %s of %s: %w", name, topic, err)
+		}
 	}
 	return nil
 }
-
-// encode is the message id of a topic: under this id it is stored once.
-func encode(topic, id string, msg *nats.Msg, limit int64) (*nats.Msg, error) {
-	if err := checkID(id); err != nil {
-		return nil, err
-	}
-	if msg == nil {
-		return nil, fmt.Errorf("durable: message %s: %w: it is nil; one without a body is an empty Msg", id, nats.ErrInvalidMsg)
-	}
-	if n := int64(len(msg.Data)); n > limit {
-		return nil, fmt.Errorf("durable: message %s: %w: %d bytes, the server takes %d; send a reference to the data", id, nats.ErrMaxPayload, n, limit)
-	}
-	h := maps.Clone(msg.Header)
-	if h == nil {
-		h = nats.Header{}
-	}
-	h[jetstream.MsgIDHeader] = []string{id}
-	return &nats.Msg{Subject: "durable." + topic + "." + id, Header: h, Data: msg.Data}, nil
-}
-
-func decode(msg jetstream.Msg) (Message, error) {
-	meta, err := msg.Metadata()
-	if err != nil {
-		return Message{}, err
-	}
-	return Message{ID: id(msg.Subject()), Header: msg.Headers(), Data: msg.Data(), Seq: meta.Sequence.Stream, Time: meta.Timestamp, Delivery: int(meta.NumDelivered)}, nil
-}
-
-func id(subject string) string { return subject[strings.LastIndexByte(subject, '.')+1:] }

@@ -1,7 +1,6 @@
 package durable_test
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -12,103 +11,87 @@ import (
 	"github.com/natspatterns/catalog/patterns/durable"
 )
 
-// What Publish says is stored is stored, once, whatever happens between the publish
-// and its ack.
-func TestPublish(t *testing.T) {
-	for _, tc := range []struct {
-		name    string
-		between func(t *testing.T, s *natstest.Server)
-		took    time.Duration
-	}{
-		{"the server is killed before the message reaches it, and restarts", func(t *testing.T, s *natstest.Server) {
-			s.Link("shop").Down()
-			s.Stop()
-			time.Sleep(5 * time.Second)
-			require.NoError(t, s.Start())
-			s.Link("shop").Up()
-		}, 5 * time.Second},
-		{"the server is killed between the publish and the ack, and restarts", func(t *testing.T, s *natstest.Server) {
-			s.Link("shop").Delay(100 * time.Millisecond) // on its way; the answer finds nobody
-			time.Sleep(150 * time.Millisecond)
-			s.Link("shop").Delay(0)
-			s.Stop()
-			time.Sleep(5 * time.Second)
-			require.NoError(t, s.Start())
-		}, 5 * time.Second},
-		{"the line is cut, and comes back", func(_ *testing.T, s *natstest.Server) {
-			s.Link("shop").Down()
-			time.Sleep(20 * time.Second)
-			s.Link("shop").Up()
-		}, 20 * time.Second},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-				js := s.JetStream("shop")
-				provision(t, js, durable.Config{})
-				publish(t, js, "order-1")
-				start := time.Now()
-				done := make(chan error)
-				go func() {
-					time.Sleep(time.Millisecond)
-					_, err := durable.Publish(t.Context(), js, "orders", "order-2", none)
-					done <- err
-				}()
-				tc.between(t, s)
-				require.NoError(t, <-done)
-				require.InDelta(t, tc.took.Seconds(), time.Since(start).Seconds(), 4)
-				publish(t, js, "order-3")
-				require.Equal(t, numbered(1, 3), stored(t, js))
-			})
-		})
-	}
-
-	t.Run("an outage longer than its patience is told, and the same publish later stores it once", func(t *testing.T) {
-		natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-			js := s.JetStream("shop")
-			provision(t, js, durable.Config{})
-			s.Link("shop").Down()
-			begin := time.Now()
-			_, err := durable.Publish(t.Context(), js, "orders", "order-1", none)
-			require.ErrorIs(t, err, durable.ErrUnconfirmed)
-			require.Equal(t, durable.Patience, time.Since(begin))
-			s.Link("shop").Up()
-			time.Sleep(time.Second)
-			publish(t, js, "order-1", "order-1")
-			require.Equal(t, []string{"order-1"}, stored(t, js))
-		})
-	})
+// New uses a stream and a consumer as they are, or refuses them. Only Provision changes them.
+func TestProvision(t *testing.T) {
+	s := natstest.Start(t)
+	ctx, js := t.Context(), s.JetStream("a")
+	_, err := durable.NewPublisher(ctx, js, "orders", durable.Config{Bind: true})
+	require.ErrorIs(t, err, jetstream.ErrStreamNotFound)
+	mine := durable.Config{AckWait: time.Minute, Storage: jetstream.MemoryStorage, Metadata: map[string]string{"owner": "shop"}}
+	subscribe(t, js, "desk", mine)
+	_, err = durable.NewSubscriber(ctx, js, "orders", "desk", durable.Config{})
+	require.ErrorIs(t, err, durable.ErrMismatch)
+	require.ErrorContains(t, err, "Storage Memory, want File")
+	longer := mine
+	longer.AckWait = time.Hour
+	_, err = durable.NewSubscriber(ctx, js, "orders", "desk", longer)
+	require.ErrorIs(t, err, durable.ErrMismatch)
+	require.ErrorContains(t, err, "AckWait 1m0s, want 1h0m0s")
+	subscribe(t, js, "desk", durable.Config{Bind: true, Storage: jetstream.MemoryStorage})
+	have, err := js.Stream(ctx, "DURABLE_orders")
+	require.NoError(t, err)
+	require.Equal(t, "shop", have.CachedInfo().Config.Metadata["owner"])
+	require.Equal(t, jetstream.MemoryStorage, have.CachedInfo().Config.Storage)
+	require.NoError(t, durable.Provision(ctx, js, "orders", []string{"desk", "audit"}, longer))
+	subscribe(t, js, "desk", longer)
+	longer.Bind = true
+	subscribe(t, js, "audit", longer)
 }
 
-// The server is killed after it stored the message and before the ack is heard.
-// Published again under its id it is stored once, the restart notwithstanding; the twin
-// that goes without an id stores it twice.
-func TestKilledBetween(t *testing.T) {
-	for name, tc := range map[string]struct {
-		again func(t *testing.T, js jetstream.JetStream)
-		want  []string
+// New refuses settings that are weaker than its own and accepts stronger ones. Provision
+// strengthens the weaker ones and lowers nothing.
+func TestWeakerAndStronger(t *testing.T) {
+	for name, c := range map[string]struct {
+		stream   func(*jetstream.StreamConfig)
+		consumer func(*jetstream.ConsumerConfig)
+		weaker   string // the refused field; accepted if empty
 	}{
-		"Publish": {func(t *testing.T, js jetstream.JetStream) { publish(t, js, "order-1") }, numbered(1, 1)},
-		"the twin without an id": {func(t *testing.T, js jetstream.JetStream) {
-			_, err := js.Publish(t.Context(), "durable.orders.order-1", nil)
-			require.NoError(t, err)
-		}, []string{"order-1", "order-1"}},
+		"messages expire":                  {stream: func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour }, weaker: "MaxAge"},
+		"old messages are discarded":       {stream: func(c *jetstream.StreamConfig) { c.Discard, c.MaxBytes = jetstream.DiscardOld, 1<<20 }, weaker: "Discard"},
+		"a shorter duplicate window":       {stream: func(c *jetstream.StreamConfig) { c.Duplicates = time.Second }, weaker: "Duplicates"},
+		"a longer duplicate window":        {stream: func(c *jetstream.StreamConfig) { c.Duplicates = time.Hour }},
+		"a limit that refuses messages":    {stream: func(c *jetstream.StreamConfig) { c.MaxBytes = 1 << 20 }},
+		"a shorter AckWait":                {consumer: func(c *jetstream.ConsumerConfig) { c.AckWait = time.Second }, weaker: "AckWait"},
+		"a longer AckWait":                 {consumer: func(c *jetstream.ConsumerConfig) { c.AckWait = time.Hour }},
+		"a MaxDeliver that drops messages": {consumer: func(c *jetstream.ConsumerConfig) { c.MaxDeliver = 3 }, weaker: "MaxDeliver"},
+		"a MaxAckPending that reorders":    {consumer: func(c *jetstream.ConsumerConfig) { c.MaxAckPending = 2 }, weaker: "MaxAckPending"},
+		"a consumer of some messages":      {consumer: func(c *jetstream.ConsumerConfig) { c.FilterSubject = "durable.orders.a" }, weaker: "FilterSubject"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-				js := s.JetStream("shop")
-				provision(t, js, durable.Config{})
-				s.Link("shop").Delay(100 * time.Millisecond)
-				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-				defer cancel()
-				_, err := durable.Publish(ctx, js, "orders", "order-1", none)
-				require.ErrorIs(t, err, durable.ErrUnconfirmed)
-				time.Sleep(60 * time.Millisecond) // and now it is stored
-				s.Link("shop").Delay(0)
-				s.Stop()
-				require.NoError(t, s.Start())
-				time.Sleep(time.Second)
-				tc.again(t, js)
-				require.Equal(t, tc.want, stored(t, js))
+				ctx, js := t.Context(), s.JetStream("owner")
+				stream, err := durable.StreamConfig("orders", durable.Config{})
+				require.NoError(t, err)
+				consumer, err := durable.ConsumerConfig("desk", durable.Config{})
+				require.NoError(t, err)
+				if c.stream != nil {
+					c.stream(&stream)
+				}
+				if c.consumer != nil {
+					c.consumer(&consumer)
+				}
+				st, err := js.CreateStream(ctx, stream)
+				require.NoError(t, err)
+				cons, err := st.CreateConsumer(ctx, consumer)
+				require.NoError(t, err)
+				streamBefore, consumerBefore := st.CachedInfo().Config, cons.CachedInfo().Config
+				_, err = durable.NewSubscriber(ctx, js, "orders", "desk", durable.Config{})
+				if c.weaker != "" {
+					require.ErrorIs(t, err, durable.ErrMismatch)
+					require.ErrorContains(t, err, " has "+c.weaker+" ")
+				} else {
+					require.NoError(t, err)
+				}
+				require.NoError(t, durable.Provision(ctx, js, "orders", []string{"desk"}, durable.Config{}))
+				subscribe(t, js, "desk", durable.Config{})
+				if c.weaker == "" {
+					st, err = js.Stream(ctx, "DURABLE_orders")
+					require.NoError(t, err)
+					require.Equal(t, streamBefore, st.CachedInfo().Config)
+					cons, err = st.Consumer(ctx, "desk")
+					require.NoError(t, err)
+					require.Equal(t, consumerBefore, cons.CachedInfo().Config)
+				}
 			})
 		})
 	}

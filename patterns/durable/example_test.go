@@ -30,7 +30,7 @@ func Example() {
 	}
 	letter := func(text string) *nats.Msg { return &nats.Msg{Data: []byte(text)} }
 
-	for range 2 { // as after an answer that was lost
+	for range 2 { // a retry, as after a lost ack
 		if _, err := durable.Publish(ctx, js, "letters", "letter-1", letter("dear Ann")); err != nil {
 			log.Fatal(err)
 		}
@@ -46,7 +46,7 @@ func Example() {
 
 	n, err := desk.Poll(ctx, 10, func(_ context.Context, msg durable.Message) error {
 		fmt.Printf("%s: %s\n", msg.ID, msg.Data)
-		return nil // and it is confirmed
+		return nil // ack
 	})
 	fmt.Println(n, err)
 	n, err = desk.Poll(ctx, 10, func(context.Context, durable.Message) error { return nil })

@@ -17,30 +17,31 @@ import (
 
 func TestMain(m *testing.M) { natstest.Main(m) }
 
+// none is a message without a body.
 var none = &nats.Msg{}
 
-// ledger is the world outside: what was done stays done.
-type ledger struct {
+// recorder is a handler that records the IDs of its messages, also across restarts.
+type recorder struct {
 	mu    sync.Mutex
 	order []string
 }
 
-func (l *ledger) did(_ context.Context, msg durable.Message) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.order = append(l.order, msg.ID)
+func (r *recorder) handle(_ context.Context, msg durable.Message) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.order = append(r.order, msg.ID)
 	return nil
 }
 
-func (l *ledger) ids() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return append([]string{}, l.order...)
+func (r *recorder) ids() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]string{}, r.order...)
 }
 
-func (l *ledger) count() map[string]int {
+func (r *recorder) count() map[string]int {
 	n := map[string]int{}
-	for _, id := range l.ids() {
+	for _, id := range r.ids() {
 		n[id]++
 	}
 	return n
@@ -53,7 +54,7 @@ func subscribe(t *testing.T, js jetstream.JetStream, name string, cfg durable.Co
 	return sub
 }
 
-// start runs sub until the end of the test, or until stop, which waits for it.
+// start runs sub until the end of the test, or until stop, which waits for Run.
 func start(t *testing.T, sub *durable.Subscriber, handle durable.Handler) (stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -76,13 +77,13 @@ func publish(t *testing.T, js jetstream.JetStream, ids ...string) {
 	}
 }
 
-// stored is what the topic holds, in its order.
+// stored returns the IDs of the stored messages, in stream order.
 func stored(t *testing.T, js jetstream.JetStream) []string {
 	t.Helper()
-	var l ledger
-	_, err := durable.Replay(t.Context(), js, "orders", 0, l.did)
+	var r recorder
+	_, err := durable.Replay(t.Context(), js, "orders", 0, r.handle)
 	require.NoError(t, err)
-	return l.ids()
+	return r.ids()
 }
 
 func numbered(from, to int) (ids []string) {
@@ -92,7 +93,7 @@ func numbered(from, to int) (ids []string) {
 	return ids
 }
 
-func shopWithTopic(t *testing.T, js jetstream.JetStream) jetstream.JetStream {
+func provisioned(t *testing.T, js jetstream.JetStream) jetstream.JetStream {
 	t.Helper()
 	provision(t, js, durable.Config{})
 	return js

@@ -15,11 +15,11 @@ import (
 	"github.com/natspatterns/catalog/patterns/durable"
 )
 
-// The cases of TestFallacy that come of limits and settings; lint:bubble, in which it runs them.
+// The cases of TestNotPromised that depend on limits and settings; lint:bubble, it runs them in one.
 
-// An id is known for two minutes.
+// The server recognizes an ID for two minutes.
 func windowEnds(t *testing.T, _ *natstest.Server, js jetstream.JetStream) {
-	publish(t, shopWithTopic(t, js), "order-1")
+	publish(t, provisioned(t, js), "order-1")
 	time.Sleep(time.Minute)
 	publish(t, js, "order-1")
 	require.Equal(t, numbered(1, 1), stored(t, js))
@@ -28,9 +28,9 @@ func windowEnds(t *testing.T, _ *natstest.Server, js jetstream.JetStream) {
 	require.Equal(t, []string{"order-1", "order-1"}, stored(t, js))
 }
 
-// Another body under the same id is taken for a repetition.
+// Another body with the same ID is dropped as a duplicate.
 func sameID(t *testing.T, _ *natstest.Server, js jetstream.JetStream) {
-	publish(t, shopWithTopic(t, js), "order-1")
+	publish(t, provisioned(t, js), "order-1")
 	ack, err := durable.Publish(t.Context(), js, "orders", "order-1", &nats.Msg{Data: []byte("changed my mind")})
 	require.NoError(t, err)
 	require.True(t, ack.Duplicate)
@@ -43,41 +43,41 @@ func memory(t *testing.T, s *natstest.Server, js jetstream.JetStream) {
 	s.Stop()
 	require.NoError(t, s.Start())
 	time.Sleep(time.Second)
-	_, err := durable.Replay(t.Context(), js, "orders", 0, new(ledger).did)
+	_, err := durable.Replay(t.Context(), js, "orders", 0, new(recorder).handle)
 	require.ErrorIs(t, err, jetstream.ErrStreamNotFound)
 }
 
 func disk(t *testing.T, s *natstest.Server, js jetstream.JetStream) {
-	publish(t, shopWithTopic(t, js), numbered(1, 100)...)
+	publish(t, provisioned(t, js), numbered(1, 100)...)
 	dir := s.Server.Server().JetStreamConfig().StoreDir
 	s.Stop()
 	require.NoError(t, os.RemoveAll(filepath.Join(dir, "$G", "streams", "DURABLE_orders")))
 	require.NoError(t, s.Start())
 	time.Sleep(time.Second)
-	_, err := durable.Replay(t.Context(), js, "orders", 0, new(ledger).did)
+	_, err := durable.Replay(t.Context(), js, "orders", 0, new(recorder).handle)
 	require.ErrorIs(t, err, jetstream.ErrStreamNotFound)
 }
 
-// A stream at its limit drops the old by default, confirmed and unread; a topic
-// refuses the new.
+// A stream at its limit drops old messages by default, acknowledged and unread. A topic
+// refuses new ones.
 func dropsOld(t *testing.T, _ *natstest.Server, js jetstream.JetStream) {
 	plain, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "PLAIN", Subjects: []string{"plain.*"}, MaxBytes: 4096})
 	require.NoError(t, err)
 	provision(t, js, durable.Config{MaxBytes: 4096})
 	var full error
-	kept := 0
+	acked := 0
 	for _, id := range numbered(1, 100) {
 		_, err := js.Publish(t.Context(), "plain."+id, make([]byte, 100))
 		require.NoError(t, err)
 		if _, full = durable.Publish(t.Context(), js, "orders", id, &nats.Msg{Data: make([]byte, 100)}); full == nil {
-			kept++
+			acked++
 		}
 	}
 	info, err := plain.Info(t.Context())
 	require.NoError(t, err)
-	require.Less(t, info.State.Msgs, uint64(50), "of 100 that were confirmed")
+	require.Less(t, info.State.Msgs, uint64(50), "of 100 acknowledged messages")
 	require.ErrorIs(t, full, durable.ErrFull)
-	require.Len(t, stored(t, js), kept, "all that were confirmed")
+	require.Len(t, stored(t, js), acked, "all acknowledged messages")
 }
 
 func noInterest(t *testing.T, _ *natstest.Server, js jetstream.JetStream) {
@@ -92,14 +92,14 @@ func noInterest(t *testing.T, _ *natstest.Server, js jetstream.JetStream) {
 	require.Zero(t, info.State.Msgs)
 }
 
-// A consumer with a MaxDeliver gives up a message in silence; a Subscriber never does.
+// A consumer with MaxDeliver does not deliver a message again after that. A Subscriber does.
 func maxDeliver(t *testing.T, _ *natstest.Server, js jetstream.JetStream) {
-	publish(t, shopWithTopic(t, js), "order-1")
+	publish(t, provisioned(t, js), "order-1")
 	cons, err := js.CreateConsumer(t.Context(), "DURABLE_orders", jetstream.ConsumerConfig{
 		Durable: "plain", AckPolicy: jetstream.AckExplicitPolicy, MaxDeliver: 5, AckWait: time.Second})
 	require.NoError(t, err)
-	tries, ours := 0, 0
-	c, err := cons.Consume(func(jetstream.Msg) { tries++ })
+	limited, ours := 0, 0
+	c, err := cons.Consume(func(jetstream.Msg) { limited++ })
 	require.NoError(t, err)
 	stop := start(t, subscribe(t, js, "desk", durable.Config{}), func(context.Context, durable.Message) error {
 		ours++
@@ -109,6 +109,6 @@ func maxDeliver(t *testing.T, _ *natstest.Server, js jetstream.JetStream) {
 	c.Stop()
 	<-c.Closed()
 	stop()
-	require.Equal(t, 5, tries)
+	require.Equal(t, 5, limited)
 	require.Greater(t, ours, 50)
 }

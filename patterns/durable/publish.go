@@ -10,46 +10,66 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-const tryTime = 2 * time.Second // how long one try waits for its answer
+const (
+	// retryTimeout bounds all attempts to publish a message. It is longer than an
+	// election in a cluster, and at most half of the duplicate window.
+	retryTimeout = 30 * time.Second
+	// attemptTimeout bounds the wait for one ack.
+	attemptTimeout = 2 * time.Second
 
-// Publish stores msg as message id of topic, on durable.<topic>.<id>; the Subject of
-// msg is not used. It returns nil only once the server has said that the message
-// is stored, and until ctx ends or [Patience] is over, it publishes it again
-// under the same id: through lost answers, cut lines, restarts and elections. An id
-// names one content: the same id with another body is taken for a repetition.
+	codeStoreFailed     jetstream.ErrorCode = 10077 // JSStreamStoreFailedF: the stream is at MaxBytes, or its disk fails
+	codeStreamOffline   jetstream.ErrorCode = 10118 // JSStreamOfflineErr: the server has not loaded the stream yet
+	codeIDInProcess     jetstream.ErrorCode = 10158 // JSStreamDuplicateMessageConflict: an earlier attempt is not finished
+	codeTooManyRequests jetstream.ErrorCode = 10167 // JSStreamTooManyRequests: too many messages wait to be stored
+)
+
+// Publish stores msg as the message id of topic, on durable.<topic>.<id>. The Subject and
+// the Nats-* headers of msg are not used. Publish returns nil after the server has
+// acknowledged that the message is stored. Without an ack it publishes the message again
+// with the same ID, until ctx ends or 30 s have passed. An ID names one content: within
+// the duplicate window, another body with the same ID is dropped as a duplicate.
 func Publish(ctx context.Context, js jetstream.JetStream, topic, id string, msg *nats.Msg) (*jetstream.PubAck, error) {
 	if err := checkID(topic); err != nil {
 		return nil, err
 	}
-	m, err := encode(topic, id, msg, js.Conn().MaxPayload())
+	m, err := prepare(topic, id, msg, js.Conn().MaxPayload())
 	if err != nil {
 		return nil, err
 	}
-	var ack *jetstream.PubAck
-	if err = ctx.Err(); err == nil {
-		ack, err = publish(ctx, js, topic, m)
-	}
+	ack, err := publish(ctx, js, topic, m)
 	if err != nil {
 		return nil, fmt.Errorf("durable: publish %s: %w", id, err)
 	}
 	return ack, nil
 }
 
+// prepare returns msg as it is published. The server drops a second message with this
+// Nats-Msg-Id.
+func prepare(topic, id string, msg *nats.Msg, maxPayload int64) (*nats.Msg, error) {
+	if err := checkID(id); err != nil {
+		return nil, err
+	}
+	if msg == nil {
+		return nil, fmt.Errorf("durable: message %s: %w: nil; publish an empty Msg instead", id, nats.ErrInvalidMsg)
+	}
+	if size := int64(len(msg.Data)); size > maxPayload {
+		return nil, fmt.Errorf("durable: message %s: %w: %d bytes, the server allows %d; publish a reference to the data", id, nats.ErrMaxPayload, size, maxPayload)
+	}
+	m := &nats.Msg{Subject: "durable." + topic + "." + id, Header: copyHeader(msg.Header, ""), Data: msg.Data}
+	m.Header.Set(jetstream.MsgIDHeader, id)
+	return m, nil
+}
+
+// publish publishes msg until it is acknowledged.
 func publish(ctx context.Context, js jetstream.JetStream, topic string, msg *nats.Msg) (*jetstream.PubAck, error) {
-	ctx, cancel := context.WithTimeout(ctx, Patience)
+	ctx, cancel := context.WithTimeout(ctx, retryTimeout)
 	defer cancel()
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		err := nats.ErrDisconnected
-		if nc := js.Conn(); nc.IsConnected() || nc.IsClosed() { // or it would be sent later, perhaps after the window
-			try, done := context.WithTimeout(ctx, tryTime)
-			var ack *jetstream.PubAck
-			ack, err = js.PublishMsg(try, msg)
-			done()
-			if err == nil {
-				return ack, nil
-			}
+		ack, err := publishOnce(ctx, js, msg)
+		if err == nil {
+			return ack, nil
 		}
-		if err := hopeless(ctx, js, topic, err); err != nil {
+		if err := permanentError(ctx, js, topic, err); err != nil {
 			return nil, err
 		}
 		select {
@@ -60,31 +80,41 @@ func publish(ctx context.Context, js jetstream.JetStream, topic string, msg *nat
 	}
 }
 
-// hopeless returns why there is no use in trying again, or nil. As a repetition
-// does no harm, only what is known to last is hopeless.
-func hopeless(ctx context.Context, js jetstream.JetStream, topic string, err error) error {
-	var api *jetstream.APIError
-	switch {
-	case errors.Is(err, jetstream.ErrNoStreamResponse): // no leader for now, or no stream?
-		ctx, cancel := context.WithTimeout(ctx, tryTime)
-		defer cancel()
-		if _, gone := js.Stream(ctx, "DURABLE_"+topic); errors.Is(gone, jetstream.ErrStreamNotFound) {
-			return fmt.Errorf("%w: there is no topic %s; call Provision, or NewSubscriber first", gone, topic)
-		}
-	case errors.As(err, &api):
-		switch api.ErrorCode {
-		case 10077:
-			return fmt.Errorf("%w: %w", ErrFull, err)
-		case 10158, // this id is in process: our own earlier try, whose outcome is open
-			10008, 10118: // no leader, or the stream is not up yet
-		default:
-			if api.Code != 429 { // too much at once passes
-				return err
-			}
-		}
-	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrConnectionDraining),
-		errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrHeadersNotSupported):
+// publishOnce publishes nothing while disconnected: nats.go would send it after the
+// reconnect, when the duplicate window may be over.
+func publishOnce(ctx context.Context, js jetstream.JetStream, msg *nats.Msg) (*jetstream.PubAck, error) {
+	if nc := js.Conn(); !nc.IsConnected() && !nc.IsClosed() {
+		return nil, nats.ErrDisconnected
+	}
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	return js.PublishMsg(ctx, msg)
+}
+
+// permanentError returns why another attempt cannot succeed, or nil. An attempt too many
+// does no harm, so only errors that are known to last are permanent.
+func permanentError(ctx context.Context, js jetstream.JetStream, topic string, err error) error {
+	switch apiCode(err) {
+	case 0:
+	case codeStoreFailed:
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	case codeNoLeader, codeStreamOffline, codeIDInProcess, codeTooManyRequests:
+		return nil
+	default:
 		return err
+	}
+	for _, lasting := range []error{nats.ErrConnectionClosed, nats.ErrConnectionDraining, nats.ErrMaxPayload, nats.ErrHeadersNotSupported} {
+		if errors.Is(err, lasting) {
+			return err
+		}
+	}
+	if !errors.Is(err, jetstream.ErrNoStreamResponse) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout) // is there no stream, or only no leader?
+	defer cancel()
+	if _, err := js.Stream(ctx, streamName(topic)); errors.Is(err, jetstream.ErrStreamNotFound) {
+		return fmt.Errorf("%w; call Provision for topic %s", err, topic)
 	}
 	return nil
 }

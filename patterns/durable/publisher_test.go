@@ -16,11 +16,12 @@ import (
 	"github.com/natspatterns/catalog/patterns/durable"
 )
 
-// Send does not wait, and Flush knows: all is stored once, through cuts and a restart.
+// Send does not wait. After Flush each message is stored once, also after disconnects and a
+// restart.
 func TestPublisher(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		js := s.JetStream("shop")
-		p, err := durable.NewPublisher(t.Context(), js, "orders", durable.Config{Window: 50})
+		p, err := durable.NewPublisher(t.Context(), js, "orders", durable.Config{MaxInFlight: 50})
 		require.NoError(t, err)
 		s.Link("shop").Delay(20 * time.Millisecond)
 		var all sync.WaitGroup
@@ -58,19 +59,19 @@ func TestPublisher(t *testing.T) {
 	})
 }
 
-// The window is a bound, and nothing is dropped in silence.
+// MaxInFlight bounds the messages in flight, and no message is dropped silently.
 func TestPublisherBounds(t *testing.T) {
-	outage := func(t *testing.T, window int, f func(t *testing.T, s *natstest.Server, js jetstream.JetStream, p *durable.Publisher)) {
+	outage := func(t *testing.T, maxInFlight int, f func(t *testing.T, s *natstest.Server, js jetstream.JetStream, p *durable.Publisher)) {
 		natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 			js := s.JetStream("shop")
-			p, err := durable.NewPublisher(t.Context(), js, "orders", durable.Config{Window: window})
+			p, err := durable.NewPublisher(t.Context(), js, "orders", durable.Config{MaxInFlight: maxInFlight})
 			require.NoError(t, err)
 			s.Link("shop").Down()
 			time.Sleep(time.Second)
 			f(t, s, js, p)
 		})
 	}
-	t.Run("a full window lets nothing in, until its ctx ends or there is room", func(t *testing.T) {
+	t.Run("with MaxInFlight messages in flight Send waits for an ack, or until ctx ends", func(t *testing.T) {
 		outage(t, 3, func(t *testing.T, s *natstest.Server, js jetstream.JetStream, p *durable.Publisher) {
 			for _, id := range numbered(1, 3) {
 				require.NoError(t, p.Send(t.Context(), id, none))
@@ -86,7 +87,7 @@ func TestPublisherBounds(t *testing.T) {
 			require.NoError(t, p.Close(t.Context()))
 		})
 	})
-	t.Run("what fails is named, once, and keeps others out until it is", func(t *testing.T) {
+	t.Run("Flush returns each failed message once, and Send refuses until then", func(t *testing.T) {
 		outage(t, 10, func(t *testing.T, s *natstest.Server, js jetstream.JetStream, p *durable.Publisher) {
 			for _, id := range numbered(1, 3) {
 				require.NoError(t, p.Send(t.Context(), id, &nats.Msg{Data: []byte(id)}))
@@ -95,12 +96,12 @@ func TestPublisherBounds(t *testing.T) {
 			require.ErrorIs(t, p.Send(t.Context(), "order-4", none), durable.ErrUnconfirmed)
 			err := p.Flush(t.Context())
 			require.ErrorIs(t, err, durable.ErrUnconfirmed)
-			var lost durable.Unconfirmed
-			require.ErrorAs(t, err, &lost)
-			require.Len(t, lost, 3)
+			var failed durable.Unconfirmed
+			require.ErrorAs(t, err, &failed)
+			require.Len(t, failed, 3)
 			s.Link("shop").Up()
 			time.Sleep(time.Second)
-			for _, f := range lost {
+			for _, f := range failed {
 				require.Equal(t, f.ID, string(f.Msg.Data))
 				require.NoError(t, p.Send(t.Context(), f.ID, f.Msg))
 			}
@@ -109,7 +110,7 @@ func TestPublisherBounds(t *testing.T) {
 			require.NoError(t, p.Close(t.Context()))
 		})
 	})
-	t.Run("closed in an outage, it names what is on its way", func(t *testing.T) {
+	t.Run("Close returns the messages in flight if the client is disconnected", func(t *testing.T) {
 		outage(t, 10, func(t *testing.T, s *natstest.Server, _ jetstream.JetStream, p *durable.Publisher) {
 			for _, id := range numbered(1, 3) {
 				require.NoError(t, p.Send(t.Context(), id, none))
@@ -119,16 +120,36 @@ func TestPublisherBounds(t *testing.T) {
 			err := p.Close(ctx)
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			require.ErrorIs(t, err, durable.ErrUnconfirmed)
-			var lost durable.Unconfirmed
-			require.ErrorAs(t, err, &lost)
-			require.Len(t, lost, 3)
+			var failed durable.Unconfirmed
+			require.ErrorAs(t, err, &failed)
+			require.Len(t, failed, 3)
 			s.Link("shop").Up()
+		})
+	})
+	t.Run("Close returns the messages whose acks are missing", func(t *testing.T) {
+		natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+			js := s.JetStream("shop")
+			p, err := durable.NewPublisher(t.Context(), js, "orders", durable.Config{})
+			require.NoError(t, err)
+			s.Link("shop").Delay(time.Minute)
+			for _, id := range numbered(1, 3) {
+				require.NoError(t, p.Send(t.Context(), id, none))
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			begin := time.Now()
+			var failed durable.Unconfirmed
+			require.ErrorAs(t, p.Close(ctx), &failed)
+			require.Len(t, failed, 3)
+			require.ErrorIs(t, failed, durable.ErrUnconfirmed)
+			require.Equal(t, time.Second, time.Since(begin))
+			s.Link("shop").Delay(0)
 		})
 	})
 }
 
-// A pipelined message that is published again is overtaken; published one after the
-// other, none is.
+// A message of a Publisher is overtaken if it is retried. Publish, one message after the
+// other, keeps the order.
 func TestOrder(t *testing.T) {
 	send := func(t *testing.T, f func(t *testing.T, s *natstest.Server, js jetstream.JetStream)) (ids []string) {
 		natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
@@ -140,7 +161,7 @@ func TestOrder(t *testing.T) {
 		})
 		return ids
 	}
-	cut := func(s *natstest.Server) {
+	disconnect := func(s *natstest.Server) {
 		s.Link("shop").Delay(50 * time.Millisecond)
 		time.AfterFunc(20*time.Millisecond, s.Link("shop").Cut)
 	}
@@ -148,7 +169,7 @@ func TestOrder(t *testing.T) {
 		ids := send(t, func(t *testing.T, s *natstest.Server, js jetstream.JetStream) {
 			p, err := durable.NewPublisher(t.Context(), js, "orders", durable.Config{})
 			require.NoError(t, err)
-			cut(s)
+			disconnect(s)
 			for _, id := range numbered(1, 9) {
 				require.NoError(t, p.Send(t.Context(), id, none))
 			}
@@ -159,7 +180,7 @@ func TestOrder(t *testing.T) {
 	})
 	t.Run("one after the other", func(t *testing.T) {
 		require.Equal(t, numbered(1, 9), send(t, func(t *testing.T, s *natstest.Server, js jetstream.JetStream) {
-			cut(s)
+			disconnect(s)
 			publish(t, js, numbered(1, 9)...)
 		}))
 	})

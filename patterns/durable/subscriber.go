@@ -1,10 +1,10 @@
 package durable
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -12,146 +12,183 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-const moment = 100 * time.Millisecond // in which, if there is a message, it comes
+// pollWait is how long Poll waits for a message. It waits, since a message that becomes
+// available while a fetch without a wait ends is redelivered only after AckWait.
+const pollWait = 100 * time.Millisecond
 
-// Subscriber is one subscriber of a topic, by name: the server remembers how far it
-// has come, so that another process of that name resumes where this one stopped. Of
-// two at once, either is given the next message, and never both, unless the first is
-// cut off for longer than AckWait.
+// Subscriber is a subscriber of a topic with a name. The server stores how far the name
+// has come, so another process with the name continues where this one stopped. If two
+// run at once, each message goes to one of them. Only after a disconnect longer than
+// AckWait can both receive it.
 type Subscriber struct {
-	cfg    Config
-	name   string
-	js     jetstream.JetStream
-	stream jetstream.Stream
-	cons   jetstream.Consumer
-	ran    atomic.Bool
-	done   atomic.Uint64                 // the last message that was handled
-	hand   atomic.Pointer[jetstream.Msg] // the one that is being handled
+	cfg      Config
+	name     string
+	js       jetstream.JetStream
+	stream   jetstream.Stream
+	consumer jetstream.Consumer
+	ran      atomic.Bool
+	handled  atomic.Uint64                 // sequence of the last message that was handled
+	inFlight atomic.Pointer[jetstream.Msg] // the message that is being handled
 }
 
-// NewSubscriber finds or creates the topic and the subscriber, who begins with the
-// oldest message there is. The context bounds this call only.
+// NewSubscriber finds or creates the stream of topic and the consumer name, which begins
+// at the oldest message. The context bounds this call only.
 func NewSubscriber(ctx context.Context, js jetstream.JetStream, topic, name string, cfg Config) (*Subscriber, error) {
-	cfg, err := cfg.normal()
-	if err == nil {
-		err = errors.Join(checkID(topic), checkID(name))
-	}
+	wantStream, err := StreamConfig(topic, cfg)
 	if err != nil {
 		return nil, err
 	}
-	s := &Subscriber{cfg: cfg, name: name, js: js}
-	if s.stream, err = openStream(ctx, js, topic, cfg); err == nil {
-		s.cons, err = openConsumer(ctx, s.stream, name, cfg)
-	}
+	wantConsumer, err := ConsumerConfig(name, cfg)
 	if err != nil {
-		return nil, fmt.Errorf("durable: subscriber %s of %s: %w", name, topic, err)
+		return nil, err
+	}
+	cfg, _ = cfg.normal() // valid: StreamConfig returned no error
+	s := &Subscriber{cfg: cfg, name: name, js: js}
+	s.stream, err = ensure(ctx, streamOf(js, wantStream.Name), wantStream, cfg.Bind)
+	if err != nil {
+		return nil, s.wrap(err)
+	}
+	s.consumer, err = ensure(ctx, consumerOf(s.stream, name), wantConsumer, cfg.Bind, "MaxAckPending") // 1 keeps the order
+	if err != nil {
+		return nil, s.wrap(err)
 	}
 	return s, nil
 }
 
-// Run is the event-driven form: it calls handle for each message as it comes. When
-// ctx ends it takes no more, finishes the message in hand, whose context ends after
-// Grace, and returns nil; before that, it returns only why it cannot go on.
+// Run calls handle for each message as it arrives. When ctx ends, Run finishes the
+// running handler, whose context ends after Grace, and returns nil. It returns an error
+// only if it cannot continue. It may be called once.
 func (s *Subscriber) Run(ctx context.Context, handle Handler) error {
 	if handle == nil {
 		return fmt.Errorf("%w: the handler is nil", ErrConfig)
 	}
 	if s.ran.Swap(true) {
-		return ErrTwice
+		return ErrAlreadyRun
 	}
+	running, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	work, stop := s.startWork(running)
+	defer stop()
+	wait, err := consume(running, s.js.Conn(), s.consumer, s.cfg.Log, fail, func(msg jetstream.Msg) {
+		if _, err := s.handle(work, handle, msg); err != nil {
+			fail(err)
+		}
+	}, jetstream.PullMaxMessages(100), jetstream.PullHeartbeat(5*time.Second))
+	if err != nil {
+		return s.wrap(err)
+	}
+	<-running.Done()
+	wait()
 	if ctx.Err() != nil {
 		return nil
 	}
-	work, stop := s.work(ctx)
-	defer stop()
-	errs := make(chan error, 1)
-	tell := func(err error) {
-		select {
-		case errs <- err:
-		default: // one is enough to have a look
-		}
-	}
-	c, err := s.cons.Consume(func(msg jetstream.Msg) {
-		if ctx.Err() != nil {
-			_ = msg.Nak() // for the next of this name; lost, it costs an AckWait
-		} else if _, err := s.handle(work, handle, msg); err != nil {
-			tell(err)
-		}
-	}, jetstream.PullMaxMessages(100), jetstream.PullHeartbeat(5*time.Second),
-		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { tell(err) }))
-	if err != nil {
-		return s.edge(err)
-	}
-	for err == nil && ctx.Err() == nil {
-		select {
-		case <-ctx.Done():
-		case cause := <-errs: // mostly an outage, which ends
-			err = s.gone(ctx, cause)
-		}
-	}
-	if s.js.Conn().IsConnected() {
-		c.Drain()
-	} else {
-		c.Stop() // a drain would wait for the server
-	}
-	<-c.Closed()
-	return s.edge(err)
+	return s.wrap(context.Cause(running))
 }
 
-// Poll is the polling form: it calls handle for each message that is there, at most
-// limit, and returns how many were handled once there is none, or one has failed, or
-// ctx ends. A message that failed is there again after its backoff.
+// Poll calls handle for each message that is stored, at most limit. It returns the number
+// of messages that were handled, when there is none left, one has failed, or ctx ends. A
+// message that failed is available again after its backoff.
 func (s *Subscriber) Poll(ctx context.Context, limit int, handle Handler) (n int, err error) {
 	if handle == nil {
 		return 0, fmt.Errorf("%w: the handler is nil", ErrConfig)
 	}
-	work, stop := s.work(ctx)
+	work, stop := s.startWork(ctx)
 	defer stop()
 	for n < limit && ctx.Err() == nil {
-		// Not FetchNoWait: a message that comes due just as we let go is lost for an AckWait.
-		batch, err := s.cons.Fetch(1, jetstream.FetchMaxWait(moment))
+		msg, err := s.consumer.Next(jetstream.FetchMaxWait(pollWait))
 		if err != nil {
-			return n, s.edge(err)
+			return n, s.wrap(s.checkPoll(ctx, err))
 		}
-		msg, ok := <-batch.Messages()
-		switch {
-		case ok:
-			failed, err := s.handle(work, handle, msg)
-			if err = errors.Join(failed, err); err != nil {
-				return n, s.edge(err)
-			}
-			n++
-		case batch.Error() != nil:
-			return n, s.edge(s.gone(ctx, batch.Error()))
-		case !s.js.Conn().IsConnected():
-			return n, s.edge(nats.ErrDisconnected) // nobody says that there is none
-		default:
-			return n, nil
+		failed, err := s.handle(work, handle, msg)
+		if err = cmp.Or(failed, err); err != nil {
+			return n, s.wrap(err)
 		}
+		n++
 	}
 	return n, nil
 }
 
-// work is the context of the handlers: it ends Grace after ctx, and until stop, the
-// message in hand is kept from being delivered again.
-func (s *Subscriber) work(ctx context.Context) (work context.Context, stop func()) {
-	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	late := context.AfterFunc(ctx, func() { time.AfterFunc(s.cfg.Grace, cancel) })
-	done := make(chan struct{})
-	var extender sync.WaitGroup
-	extender.Go(func() {
-		tick := time.NewTicker(s.cfg.AckWait / 3)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				if msg := s.hand.Load(); msg != nil {
-					_ = (*msg).InProgress() // the next one may get through
-				}
-			case <-done:
-				return
-			}
+// checkPoll returns nil if Poll received no message because none is stored.
+func (s *Subscriber) checkPoll(ctx context.Context, err error) error {
+	if !errors.Is(err, nats.ErrTimeout) {
+		return checkConsumer(ctx, s.consumer, err)
+	}
+	if !s.js.Conn().IsConnected() {
+		return nats.ErrDisconnected
+	}
+	return nil
+}
+
+// startWork returns the context of the handlers, which ends Grace after ctx. Until stop,
+// the message that is being handled is kept in progress.
+func (s *Subscriber) startWork(ctx context.Context) (work context.Context, stop func()) {
+	work, cancel := withGrace(ctx, s.cfg.Grace)
+	stopProgress := keepInProgress(s.cfg.AckWait, s.cfg.Log, func() []jetstream.Msg {
+		if msg := s.inFlight.Load(); msg != nil {
+			return []jetstream.Msg{*msg}
 		}
+		return nil
 	})
-	return work, func() { close(done); extender.Wait(); late(); cancel() }
+	return work, func() { stopProgress(); cancel() }
+}
+
+// handle calls handle for msg, and then acks, naks or terminates msg. failed is the error
+// of the handler. err means that the consumer cannot deliver any more.
+func (s *Subscriber) handle(ctx context.Context, handle Handler, msg jetstream.Msg) (failed, err error) {
+	s.inFlight.Store(&msg)
+	defer s.inFlight.Store(nil)
+	m, err := newMessage(msg)
+	if err != nil {
+		return nil, err
+	}
+	if m.Delivery == 1 || m.Sequence != s.handled.Load() { // otherwise only its ack was lost
+		failed = callHandler(ctx, s.cfg.Log, m.Subject, handle, m)
+	}
+	if failed == nil {
+		s.handled.Store(m.Sequence)
+		return nil, s.ack(ctx, msg, m.Sequence)
+	}
+	log := s.cfg.Log.With("subscriber", s.name, "id", m.ID, "sequence", m.Sequence, "err", failed)
+	if errors.Is(failed, ErrPoison) {
+		log.Error("durable: terminated a poison message")
+		warnIf(s.cfg.Log, "terminate", msg, msg.TermWithReason(errorText(failed)))
+		return nil, nil
+	}
+	delay := redeliveryDelay(s.cfg.Backoff, m.Delivery)
+	log.Warn("durable: a message failed", "retry in", delay)
+	warnIf(s.cfg.Log, "nak", msg, msg.NakWithDelay(delay))
+	return failed, nil
+}
+
+// ack acks msg until the server confirms the ack. Otherwise the next process with this
+// name would handle msg again. After the end of ctx it makes one attempt.
+func (s *Subscriber) ack(ctx context.Context, msg jetstream.Msg, sequence uint64) error {
+	for {
+		attempt, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTimeout)
+		err := msg.DoubleAck(attempt)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			warnIf(s.cfg.Log, "ack", msg, err)
+			return nil
+		case <-time.After(100 * time.Millisecond):
+		}
+		if err := checkConsumer(ctx, s.consumer, err); err != nil {
+			return err
+		}
+		info, err := callAPI(ctx, s.consumer.Info)
+		if err == nil && info.Delivered.Stream < sequence {
+			return nil // after a Reset, the server confirms no ack from before
+		}
+	}
+}
+
+func (s *Subscriber) wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("durable: subscriber %s: %w", s.name, err)
 }

@@ -13,53 +13,53 @@ import (
 	"github.com/natspatterns/catalog/patterns/durable"
 )
 
-// A subscriber that was away is given what came meanwhile, in both forms, once.
+// A subscriber that did not run receives what was stored meanwhile, in both forms, once.
 func TestResume(t *testing.T) {
-	for _, form := range []string{"event-driven", "polling"} {
+	for _, form := range []string{"Run", "Poll"} {
 		t.Run(form, func(t *testing.T) {
 			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 				shop, js := s.JetStream("shop"), s.JetStream("desk")
-				var l ledger
-				take := func() {
+				var r recorder
+				consume := func() {
 					sub := subscribe(t, js, "desk", durable.Config{})
-					if form == "polling" {
-						_, err := sub.Poll(t.Context(), 100, l.did)
+					if form == "Poll" {
+						_, err := sub.Poll(t.Context(), 100, r.handle)
 						require.NoError(t, err)
 						return
 					}
-					stop := start(t, sub, l.did)
+					stop := start(t, sub, r.handle)
 					time.Sleep(time.Second)
 					stop()
 				}
-				publish(t, shopWithTopic(t, shop), numbered(1, 3)...)
-				take()
-				require.Equal(t, numbered(1, 3), l.ids())
+				publish(t, provisioned(t, shop), numbered(1, 3)...)
+				consume()
+				require.Equal(t, numbered(1, 3), r.ids())
 				publish(t, shop, numbered(4, 6)...)
 				time.Sleep(time.Hour)
 				s.Stop()
 				require.NoError(t, s.Start())
 				time.Sleep(time.Second)
 				publish(t, shop, numbered(7, 9)...)
-				take()
-				require.Equal(t, numbered(1, 9), l.ids())
-				take()
-				require.Equal(t, numbered(1, 9), l.ids())
+				consume()
+				require.Equal(t, numbered(1, 9), r.ids())
+				consume()
+				require.Equal(t, numbered(1, 9), r.ids())
 			})
 		})
 	}
 }
 
-// A failing message is tried again, ever later, and nothing overtakes it; poison is
-// passed over.
+// A failing message is retried with a growing delay, and no message overtakes it. A poison
+// message is terminated and stays stored.
 func TestFailing(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		js := s.JetStream("desk")
 		sub := subscribe(t, js, "desk", durable.Config{})
 		publish(t, js, numbered(1, 3)...)
 		begin := time.Now()
-		var told []string
+		var calls []string
 		stop := start(t, sub, func(_ context.Context, msg durable.Message) error {
-			told = append(told, fmt.Sprintf("%v %s", time.Since(begin).Round(100*time.Millisecond), msg.ID))
+			calls = append(calls, fmt.Sprintf("%v %s", time.Since(begin).Round(100*time.Millisecond), msg.ID))
 			switch {
 			case msg.ID == "order-1" && msg.Delivery < 4:
 				return errors.New("not now")
@@ -70,19 +70,19 @@ func TestFailing(t *testing.T) {
 		})
 		time.Sleep(time.Hour)
 		stop()
-		require.Equal(t, []string{"0s order-1", "1s order-1", "3s order-1", "7s order-1", "7s order-2", "7s order-3"}, told)
-		require.Equal(t, numbered(1, 3), stored(t, js), "what is passed over is still stored")
+		require.Equal(t, []string{"0s order-1", "1s order-1", "3s order-1", "7s order-1", "7s order-2", "7s order-3"}, calls)
+		require.Equal(t, numbered(1, 3), stored(t, js), "a terminated message stays stored")
 	})
 }
 
-// Poll returns what failed, and the count before it.
+// Poll returns the error of a handler, and the number of messages before it.
 func TestPoll(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		js := s.JetStream("desk")
 		sub := subscribe(t, js, "desk", durable.Config{})
 		publish(t, js, numbered(1, 5)...)
-		var l ledger
-		n, err := sub.Poll(t.Context(), 2, l.did)
+		var r recorder
+		n, err := sub.Poll(t.Context(), 2, r.handle)
 		require.NoError(t, err)
 		require.Equal(t, 2, n)
 		notNow := errors.New("not now")
@@ -90,117 +90,66 @@ func TestPoll(t *testing.T) {
 			if msg.ID == "order-4" && msg.Delivery == 1 {
 				return notNow
 			}
-			return l.did(ctx, msg)
+			return r.handle(ctx, msg)
 		})
 		require.ErrorIs(t, err, notNow)
 		require.Equal(t, 1, n)
-		n, err = sub.Poll(t.Context(), 10, l.did)
+		n, err = sub.Poll(t.Context(), 10, r.handle)
 		require.NoError(t, err)
-		require.Zero(t, n, "none is there before its backoff")
+		require.Zero(t, n, "the failed message is in backoff")
 		time.Sleep(time.Second)
-		n, err = sub.Poll(t.Context(), 10, l.did)
+		n, err = sub.Poll(t.Context(), 10, r.handle)
 		require.NoError(t, err)
 		require.Equal(t, 2, n)
-		require.Equal(t, numbered(1, 5), l.ids())
+		require.Equal(t, numbered(1, 5), r.ids())
 
 		s.Link("desk").Down()
 		time.Sleep(time.Second)
-		_, err = sub.Poll(t.Context(), 10, l.did)
+		_, err = sub.Poll(t.Context(), 10, r.handle)
 		require.ErrorContains(t, err, "disconnected")
 		s.Link("desk").Up()
 	})
 }
 
-// Work longer than AckWait is the subscriber's own.
+// A message whose handler runs longer than AckWait is not redelivered, also if a second
+// process with the name waits.
 func TestSlow(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		js, other := s.JetStream("desk"), s.JetStream("other")
-		var l ledger
+		var r recorder
 		slow := func(ctx context.Context, msg durable.Message) error {
 			time.Sleep(5 * time.Minute)
-			return l.did(ctx, msg)
+			return r.handle(ctx, msg)
 		}
 		start(t, subscribe(t, js, "desk", durable.Config{Grace: time.Hour}), slow)
 		time.Sleep(time.Second)
 		start(t, subscribe(t, other, "desk", durable.Config{Grace: time.Hour}), slow)
 		publish(t, js, numbered(1, 2)...)
 		time.Sleep(time.Hour)
-		require.Equal(t, numbered(1, 2), l.ids())
+		require.Equal(t, numbered(1, 2), r.ids())
 	})
 }
 
-// Run stopped finishes the message in hand and confirms it; after Grace, its context
-// ends and the message is for the next.
-func TestStop(t *testing.T) {
-	for _, tc := range []struct {
-		name  string
-		work  time.Duration
-		first []string
-	}{
-		{"within Grace it is finished, and not done again", 5 * time.Second, []string{"order-1"}},
-		{"after Grace it is another's", time.Hour, nil},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-				js := s.JetStream("desk")
-				sub := subscribe(t, js, "desk", durable.Config{})
-				publish(t, js, numbered(1, 2)...)
-				var l, next ledger
-				stop := start(t, sub, func(ctx context.Context, msg durable.Message) error {
-					select {
-					case <-ctx.Done():
-						return ctx.Err()
-					case <-time.After(tc.work):
-						return l.did(ctx, msg)
-					}
-				})
-				time.Sleep(time.Second)
-				begin := time.Now()
-				stop()
-				require.LessOrEqual(t, time.Since(begin), 11*time.Second)
-				require.ElementsMatch(t, tc.first, l.ids())
-				time.Sleep(time.Second)
-				_, err := subscribe(t, js, "desk", durable.Config{}).Poll(t.Context(), 10, next.did)
-				require.NoError(t, err)
-				require.Equal(t, numbered(1, 2), append(l.ids(), next.ids()...))
-			})
-		})
-	}
-}
-
-// Reset moves the subscriber; Replay moves nobody.
-func TestReplayAndReset(t *testing.T) {
+// A panic of a handler is an error, in Run, Poll and Replay.
+func TestPanic(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		js := s.JetStream("desk")
 		sub := subscribe(t, js, "desk", durable.Config{})
-		publish(t, js, numbered(1, 5)...)
-		var l ledger
-		stop := start(t, sub, l.did)
-		time.Sleep(time.Second)
-		require.Equal(t, numbered(1, 5), l.ids())
-
-		var again ledger
-		next, err := durable.Replay(t.Context(), js, "orders", 3, again.did)
-		require.NoError(t, err)
-		require.EqualValues(t, 6, next)
-		require.Equal(t, numbered(3, 5), again.ids())
-		next, err = durable.Replay(t.Context(), js, "orders", 0, func(_ context.Context, msg durable.Message) error {
-			if msg.ID == "order-2" {
-				return durable.ErrPoison
+		publish(t, js, numbered(1, 2)...)
+		var r recorder
+		panics := func(ctx context.Context, msg durable.Message) error {
+			if msg.ID == "order-1" && msg.Delivery < 3 {
+				panic("not now")
 			}
-			return nil
-		})
-		require.ErrorIs(t, err, durable.ErrPoison)
-		require.EqualValues(t, 2, next)
+			return r.handle(ctx, msg)
+		}
+		_, err := sub.Poll(t.Context(), 10, panics)
+		require.ErrorContains(t, err, "panic: not now")
+		next, err := durable.Replay(t.Context(), js, "orders", 0, panics)
+		require.ErrorContains(t, err, "panic: not now")
+		require.EqualValues(t, 1, next)
+		start(t, sub, panics)
 		time.Sleep(time.Minute)
-		require.Equal(t, numbered(1, 5), l.ids(), "the subscriber has not moved")
-
-		require.NoError(t, sub.Reset(t.Context(), 4)) // while it runs
-		time.Sleep(time.Minute)
-		require.Equal(t, append(numbered(1, 5), numbered(4, 5)...), l.ids())
-		require.NoError(t, sub.Reset(t.Context(), 0))
-		time.Sleep(time.Minute)
-		stop()
-		require.Equal(t, append(append(numbered(1, 5), numbered(4, 5)...), numbered(1, 5)...), l.ids())
+		require.Equal(t, numbered(1, 2), r.ids())
 	})
 }

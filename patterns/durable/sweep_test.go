@@ -17,35 +17,35 @@ import (
 	"github.com/natspatterns/catalog/patterns/durable"
 )
 
-var histories = flag.Uint64("histories", 3, "fault histories to go through")
+var histories = flag.Uint64("histories", 3, "fault histories to run")
 
-// sender publishes the ids, one each 100ms, and returns those it believes stored. It
-// is Publish, a Publisher, or a twin of them with a bug.
-type sender func(ctx context.Context, js jetstream.JetStream, ids []string) (believed []string)
+// sender publishes a message every 100 ms, and returns the IDs that it considers stored. It
+// is Publish, a Publisher, or a mutant.
+type sender func(ctx context.Context, js jetstream.JetStream, ids []string) (confirmed []string)
 
-// receiver calls handle for the messages of "orders" until ctx ends.
+// receiver calls handle for the messages of the topic orders until ctx ends.
 type receiver func(ctx context.Context, js jetstream.JetStream, handle durable.Handler)
 
-// each publishes one after the other.
+// each publishes the messages one after the other.
 func each(put func(ctx context.Context, js jetstream.JetStream, id string) error) sender {
-	return func(ctx context.Context, js jetstream.JetStream, ids []string) (believed []string) {
+	return func(ctx context.Context, js jetstream.JetStream, ids []string) (confirmed []string) {
 		for _, id := range ids {
 			if put(ctx, js, id) == nil {
-				believed = append(believed, id)
+				confirmed = append(confirmed, id)
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
-		return believed
+		return confirmed
 	}
 }
 
-var confirmed = each(func(ctx context.Context, js jetstream.JetStream, id string) error {
+var oneByOne = each(func(ctx context.Context, js jetstream.JetStream, id string) error {
 	_, err := durable.Publish(ctx, js, "orders", id, none)
 	return err
 })
 
 func pipelined(ctx context.Context, js jetstream.JetStream, ids []string) []string {
-	p, err := durable.NewPublisher(ctx, js, "orders", durable.Config{Window: 10})
+	p, err := durable.NewPublisher(ctx, js, "orders", durable.Config{MaxInFlight: 10})
 	if err != nil {
 		return nil
 	}
@@ -59,48 +59,53 @@ func pipelined(ctx context.Context, js jetstream.JetStream, ids []string) []stri
 // resumes is a Subscriber.
 func resumes(ctx context.Context, js jetstream.JetStream, handle durable.Handler) {
 	if sub, err := durable.NewSubscriber(ctx, js, "orders", "desk", durable.Config{}); err == nil {
-		_ = sub.Run(ctx, handle) // the sweep judges by what was done
+		_ = sub.Run(ctx, handle) // the sweep checks what was handled
 	}
 }
 
-type outcome struct{ believed, lost, twice, unread, leapt int }
+// outcome counts the messages of a history, and the violations of the guarantees.
+type outcome struct{ confirmed, lost, duplicates, unhandled, reordered int }
 
 func (o *outcome) add(p outcome) {
-	o.believed, o.lost, o.twice, o.unread, o.leapt = o.believed+p.believed, o.lost+p.lost, o.twice+p.twice, o.unread+p.unread, o.leapt+p.leapt
+	o.confirmed += p.confirmed
+	o.lost += p.lost
+	o.duplicates += p.duplicates
+	o.unhandled += p.unhandled
+	o.reordered += p.reordered
 }
 
-// history sends thirty messages to a subscriber, while links are cut, the
-// subscriber dies and is replaced, and the server restarts.
+// history publishes thirty messages for a subscriber, while connections break, the
+// subscriber crashes and is replaced, and the server restarts.
 func history(t *testing.T, seed uint64, send sender, receive receiver) (o outcome) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		chance := rand.New(rand.NewPCG(seed, 0))
 		shop := s.JetStream("shop")
 		require.NoError(t, durable.Provision(t.Context(), shop, "orders", []string{"desk"}, durable.Config{}))
-		var done ledger
+		var done recorder
 		var all sync.WaitGroup
-		born := 0
-		spawn := func() (name string, die func()) {
-			born++
-			name = fmt.Sprint("desk-", born)
-			var dead atomic.Bool
+		spawned := 0
+		spawn := func() (name string, crash func()) {
+			spawned++
+			name = fmt.Sprint("desk-", spawned)
+			var crashed atomic.Bool
 			ctx, cancel := context.WithCancel(t.Context())
 			js := s.JetStream(name)
 			all.Go(func() {
 				receive(ctx, js, func(_ context.Context, msg durable.Message) error {
 					time.Sleep(time.Duration(20+len(msg.ID)) * time.Millisecond)
-					if dead.Load() {
-						return context.Canceled // the dead do nothing
+					if crashed.Load() {
+						return context.Canceled // a crashed process has no effect
 					}
-					return done.did(ctx, msg)
+					return done.handle(ctx, msg)
 				})
 			})
-			return name, func() { dead.Store(true); s.Link(name).Down(); cancel() }
+			return name, func() { crashed.Store(true); s.Link(name).Down(); cancel() }
 		}
-		name, die := spawn()
+		name, crash := spawn()
 		ids := numbered(1, 30)
-		var believed []string
+		var confirmed []string
 		var sending sync.WaitGroup
-		sending.Go(func() { believed = send(t.Context(), shop, ids) })
+		sending.Go(func() { confirmed = send(t.Context(), shop, ids) })
 		for range 6 {
 			time.Sleep(time.Duration(chance.IntN(700)) * time.Millisecond)
 			link := s.Link([]string{"shop", name}[chance.IntN(2)])
@@ -114,9 +119,9 @@ func history(t *testing.T, seed uint64, send sender, receive receiver) (o outcom
 			case 2:
 				link.Delay(time.Duration(chance.IntN(200)) * time.Millisecond)
 			case 3:
-				die()
-				name, die = spawn()
-			case 4: // between the publish and its ack, as likely as not
+				crash()
+				name, crash = spawn()
+			case 4: // often between a publish and its ack
 				s.Link("shop").Delay(60 * time.Millisecond)
 				time.Sleep(100 * time.Millisecond)
 				s.Link("shop").Delay(0)
@@ -128,49 +133,49 @@ func history(t *testing.T, seed uint64, send sender, receive receiver) (o outcom
 		s.Link("shop").Delay(0)
 		s.Link(name).Delay(0)
 		sending.Wait()
-		time.Sleep(100 * time.Second) // what is under way comes to its end
-		die()
+		time.Sleep(100 * time.Second) // until every retry and redelivery is over
+		crash()
 		all.Wait()
-		o = judge(believed, stored(t, shop), done.ids())
+		o = check(confirmed, stored(t, shop), done.ids())
 	})
 	return o
 }
 
-// judge compares what the sender believes stored with what is, and with what was done.
-func judge(believed, stored, done []string) (o outcome) {
-	o.believed = len(believed)
-	at, was := map[string]int{}, map[string]bool{}
+// check compares the confirmed messages with the stored and the handled ones.
+func check(confirmed, stored, handled []string) (o outcome) {
+	o.confirmed = len(confirmed)
+	at, wasHandled := map[string]int{}, map[string]bool{}
 	for i, id := range stored {
 		if _, ok := at[id]; ok {
-			o.twice++
+			o.duplicates++
 		}
 		at[id] = i
 	}
-	for _, id := range done {
-		was[id] = true
+	for _, id := range handled {
+		wasHandled[id] = true
 	}
-	for _, id := range believed {
+	for _, id := range confirmed {
 		if _, ok := at[id]; !ok {
 			o.lost++
-		} else if !was[id] {
-			o.unread++
+		} else if !wasHandled[id] {
+			o.unhandled++
 		}
 	}
-	for i := 1; i < len(done); i++ { // again the one in hand, or else the next
-		if d := at[done[i]] - at[done[i-1]]; d < 0 || d > 1 {
-			o.leapt++
+	for i := 1; i < len(handled); i++ { // the same message again, or the next one
+		if d := at[handled[i]] - at[handled[i-1]]; d < 0 || d > 1 {
+			o.reordered++
 		}
 	}
 	return o
 }
 
-// Whatever is cut, killed or restarted: all that was confirmed is stored, once, and
-// done at least once, and the subscriber goes on where it stopped.
+// During disconnects, crashes and restarts, each confirmed message is stored once and
+// handled at least once, and the subscriber continues where it stopped.
 func TestSweep(t *testing.T) {
 	for seed := range *histories {
-		for name, send := range map[string]sender{"one after the other": confirmed, "pipelined": pipelined} {
+		for name, send := range map[string]sender{"one after the other": oneByOne, "pipelined": pipelined} {
 			o := history(t, seed, send, resumes)
-			require.Equal(t, outcome{believed: 30}, o, "%s, seed %d", name, seed)
+			require.Equal(t, outcome{confirmed: 30}, o, "%s, seed %d", name, seed)
 		}
 	}
 }

@@ -2,22 +2,20 @@ package durable_test
 
 import (
 	"context"
-	"errors"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/natspatterns/catalog/internal/natstest"
 	"github.com/natspatterns/catalog/patterns/durable"
 )
 
-// An outage longer than the dedupe window: what was stored before it, its answer lost,
-// is not sent again after.
-func TestOutlastsWindow(t *testing.T) {
+// An outage is longer than the duplicate window. A message that was stored before it is not
+// published again after it.
+func TestBeyondWindow(t *testing.T) {
 	for name, send := range map[string]func(t *testing.T, js jetstream.JetStream, p *durable.Publisher) error{
 		"Publish": func(t *testing.T, js jetstream.JetStream, _ *durable.Publisher) error {
 			_, err := durable.Publish(t.Context(), js, "orders", "order-1", none)
@@ -46,13 +44,13 @@ func TestOutlastsWindow(t *testing.T) {
 	}
 }
 
-// Cut off for longer than AckWait with a message in hand, a process does not know
-// that another of its name was given it too.
-func TestCutOffTwin(t *testing.T) {
+// A process is disconnected for longer than AckWait while it handles a message. Another
+// process with its name handles the message, too, and the next one before the first ends.
+func TestDisconnectedBeyondAckWait(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		js := s.JetStream("shop")
-		publish(t, shopWithTopic(t, js), numbered(1, 2)...)
-		var l ledger
+		publish(t, provisioned(t, js), numbered(1, 2)...)
+		var r recorder
 		var once atomic.Bool
 		start(t, subscribe(t, s.JetStream("one"), "desk", durable.Config{}), func(ctx context.Context, msg durable.Message) error {
 			if once.CompareAndSwap(false, true) {
@@ -60,37 +58,11 @@ func TestCutOffTwin(t *testing.T) {
 				time.AfterFunc(5*time.Minute, s.Link("one").Up)
 				time.Sleep(2 * time.Minute)
 			}
-			return l.did(ctx, msg)
+			return r.handle(ctx, msg)
 		})
 		time.Sleep(time.Second)
-		start(t, subscribe(t, s.JetStream("two"), "desk", durable.Config{}), l.did)
+		start(t, subscribe(t, s.JetStream("two"), "desk", durable.Config{}), r.handle)
 		time.Sleep(10 * time.Minute)
-		require.Equal(t, []string{"order-1", "order-2", "order-1"}, l.ids())
+		require.Equal(t, []string{"order-1", "order-2", "order-1"}, r.ids())
 	})
-}
-
-// Sent back while it has a message in hand, of which the server then wants to know
-// nothing, a subscriber goes on from where it was sent.
-func TestResetInHand(t *testing.T) {
-	for name, outcome := range map[string]error{"done": nil, "failed": errors.New("not now")} {
-		t.Run(name, func(t *testing.T) {
-			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-				js := s.JetStream("shop")
-				publish(t, shopWithTopic(t, js), numbered(1, 5)...)
-				operator := subscribe(t, s.JetStream("operator"), "desk", durable.Config{})
-				var l ledger
-				var once atomic.Bool
-				start(t, subscribe(t, s.JetStream("desk"), "desk", durable.Config{}), func(ctx context.Context, msg durable.Message) error {
-					if msg.Seq == 5 && once.CompareAndSwap(false, true) {
-						assert.NoError(t, operator.Reset(ctx, 3))
-						time.Sleep(time.Second)
-						return errors.Join(outcome, l.did(ctx, msg))
-					}
-					return l.did(ctx, msg)
-				})
-				time.Sleep(time.Minute)
-				require.Equal(t, append(numbered(1, 5), numbered(3, 5)...), l.ids())
-			})
-		})
-	}
 }

@@ -12,10 +12,10 @@ import (
 	"github.com/natspatterns/catalog/patterns/durable"
 )
 
-// The link is cut while the ack is on its way. A Subscriber acks until the server has
-// said that it heard, and nobody does the message again; an ack that is only sent is
-// lost, and the next process of the same name does it again.
-func TestConfirm(t *testing.T) {
+// The connection breaks while the ack is in flight. A Subscriber acks until the server
+// confirms it, and the message is handled once. A mutant that only sends its ack loses it,
+// and the next process with the name handles the message again.
+func TestAckConfirmed(t *testing.T) {
 	plain := func(ctx context.Context, js jetstream.JetStream, handle durable.Handler) {
 		cons, err := js.Consumer(ctx, "DURABLE_orders", "desk")
 		if err != nil {
@@ -35,54 +35,55 @@ func TestConfirm(t *testing.T) {
 	for name, tc := range map[string]struct {
 		receive receiver
 		times   int
-	}{"a Subscriber": {resumes, 1}, "the twin that sends its ack": {plain, 2}} {
+	}{"a Subscriber": {resumes, 1}, "the mutant that only sends its ack": {plain, 2}} {
 		t.Run(name, func(t *testing.T) {
 			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 				js := s.JetStream("shop")
 				subscribe(t, js, "desk", durable.Config{})
 				publish(t, js, "order-1")
-				var l ledger
+				var r recorder
 				ctx, cancel := context.WithCancel(t.Context())
 				ended := make(chan struct{})
 				go func() {
 					defer close(ended)
 					tc.receive(ctx, s.JetStream("desk"), func(ctx context.Context, msg durable.Message) error {
-						s.Link("desk").Delay(100 * time.Millisecond) // the ack is on its way when
+						s.Link("desk").Delay(100 * time.Millisecond) // the connection breaks while the ack is in flight
 						time.AfterFunc(50*time.Millisecond, func() { s.Link("desk").Cut(); s.Link("desk").Delay(0) })
-						return l.did(ctx, msg)
+						return r.handle(ctx, msg)
 					})
 				}()
-				time.Sleep(10 * time.Second) // and the link has long been back when
+				time.Sleep(10 * time.Second) // long after the reconnect
 				cancel()
 				<-ended
-				start(t, subscribe(t, js, "desk", durable.Config{}), l.did)
+				start(t, subscribe(t, js, "desk", durable.Config{}), r.handle)
 				time.Sleep(time.Minute)
-				require.Len(t, l.ids(), tc.times)
+				require.Len(t, r.ids(), tc.times)
 			})
 		})
 	}
 }
 
-// An outage longer than AckWait brings the message again; who has done it knows.
-func TestConfirmLate(t *testing.T) {
+// After an outage longer than AckWait the message is redelivered. The process that handled
+// it acks it without calling the handler again.
+func TestAckRetried(t *testing.T) {
 	for _, outage := range []time.Duration{1500 * time.Millisecond, 5 * time.Minute} {
 		natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 			cfg, link := durable.Config{AckWait: time.Second}, s.Link("desk")
 			js := s.JetStream("shop")
 			sub := subscribe(t, s.JetStream("desk"), "desk", cfg)
 			publish(t, js, numbered(1, 3)...)
-			var l ledger
+			var r recorder
 			stop := start(t, sub, func(ctx context.Context, msg durable.Message) error {
 				if msg.ID == "order-2" && msg.Delivery == 1 {
-					link.Delay(100 * time.Millisecond) // the ack is on its way when
+					link.Delay(100 * time.Millisecond) // the connection breaks while the ack is in flight
 					time.AfterFunc(50*time.Millisecond, func() { link.Down(); link.Delay(0) })
 					time.AfterFunc(outage, link.Up)
 				}
-				return l.did(ctx, msg)
+				return r.handle(ctx, msg)
 			})
 			time.Sleep(10 * time.Minute)
 			stop()
-			require.Equal(t, numbered(1, 3), l.ids())
+			require.Equal(t, numbered(1, 3), r.ids())
 		})
 	}
 }

@@ -23,7 +23,7 @@ func TestBadInput(t *testing.T) {
 	p, err := durable.NewPublisher(ctx, js, "orders", durable.Config{})
 	require.NoError(t, err)
 	sub := subscribe(t, js, "desk", durable.Config{})
-	var l ledger
+	var r recorder
 	for _, id := range []string{"", "*", ">", "a.b", "a b", "a\x00", "ä", string(make([]byte, 5000)), "a\r\nPUB x 0"} {
 		_, err := durable.Publish(ctx, js, "orders", id, none)
 		require.ErrorIs(t, err, durable.ErrID)
@@ -36,7 +36,7 @@ func TestBadInput(t *testing.T) {
 		require.ErrorIs(t, err, durable.ErrID)
 		_, err = durable.NewSubscriber(ctx, js, "orders", id, durable.Config{})
 		require.ErrorIs(t, err, durable.ErrID)
-		_, err = durable.Replay(ctx, js, id, 0, l.did)
+		_, err = durable.Replay(ctx, js, id, 0, r.handle)
 		require.ErrorIs(t, err, durable.ErrID)
 		require.ErrorIs(t, durable.Provision(ctx, js, "orders", []string{id}, durable.Config{}), durable.ErrID)
 	}
@@ -46,7 +46,7 @@ func TestBadInput(t *testing.T) {
 		require.ErrorIs(t, err, want)
 		require.ErrorIs(t, p.Send(ctx, "order-1", msg), want)
 	}
-	// Payload and headers together are too large only for the server: it must end in an error too.
+	// The payload fits, but not with its headers.
 	almost := &nats.Msg{Header: nats.Header{"A": {string(make([]byte, 100))}}, Data: make([]byte, js.Conn().MaxPayload())}
 	_, err = durable.Publish(ctx, js, "orders", "order-1", almost)
 	require.ErrorIs(t, err, nats.ErrMaxPayload)
@@ -58,7 +58,7 @@ func TestBadInput(t *testing.T) {
 	require.ErrorIs(t, p.Send(ended, "order-1", none), context.Canceled)
 	_, err = durable.Publish(ctx, js, "nowhere", "order-1", none)
 	require.ErrorContains(t, err, "call Provision")
-	_, err = durable.Replay(ctx, js, "nowhere", 0, l.did)
+	_, err = durable.Replay(ctx, js, "nowhere", 0, r.handle)
 	require.ErrorIs(t, err, jetstream.ErrStreamNotFound)
 	require.Empty(t, stored(t, js))
 	require.NoError(t, p.Close(ctx))
@@ -68,11 +68,11 @@ func TestBadInput(t *testing.T) {
 	require.ErrorIs(t, err, durable.ErrConfig)
 	_, err = durable.Replay(ctx, js, "orders", 0, nil)
 	require.ErrorIs(t, err, durable.ErrConfig)
-	n, err := sub.Poll(ended, 1, l.did)
+	n, err := sub.Poll(ended, 1, r.handle)
 	require.NoError(t, err)
 	require.Zero(t, n)
-	require.NoError(t, sub.Run(ended, l.did))
-	require.ErrorIs(t, sub.Run(ctx, l.did), durable.ErrTwice)
+	require.NoError(t, sub.Run(ended, r.handle))
+	require.ErrorIs(t, sub.Run(ctx, r.handle), durable.ErrAlreadyRun)
 }
 
 func TestClosedConnection(t *testing.T) {
@@ -86,14 +86,14 @@ func TestClosedConnection(t *testing.T) {
 	require.ErrorIs(t, err, nats.ErrConnectionClosed)
 	require.ErrorIs(t, p.Send(ctx, "order-1", none), nats.ErrConnectionClosed)
 	require.NoError(t, p.Close(ctx))
-	require.ErrorContains(t, sub.Run(ctx, new(ledger).did), "connection closed")
-	_, err = sub.Poll(ctx, 1, new(ledger).did)
+	require.ErrorContains(t, sub.Run(ctx, new(recorder).handle), "connection closed")
+	_, err = sub.Poll(ctx, 1, new(recorder).handle)
 	require.ErrorContains(t, err, "connection closed")
-	_, err = durable.Replay(ctx, js, "orders", 0, new(ledger).did)
+	_, err = durable.Replay(ctx, js, "orders", 0, new(recorder).handle)
 	require.ErrorContains(t, err, "connection closed")
 }
 
-// A subscriber whose consumer or stream is deleted says so.
+// Run returns an error if its consumer or its stream is deleted.
 func TestDeleted(t *testing.T) {
 	for name, remove := range map[string]func(ctx context.Context, js jetstream.JetStream) error{
 		"the consumer": func(ctx context.Context, js jetstream.JetStream) error {
@@ -105,7 +105,7 @@ func TestDeleted(t *testing.T) {
 			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 				sub := subscribe(t, s.JetStream("desk"), "desk", durable.Config{})
 				ended := make(chan error)
-				go func() { ended <- sub.Run(t.Context(), new(ledger).did) }()
+				go func() { ended <- sub.Run(t.Context(), new(recorder).handle) }()
 				time.Sleep(time.Second)
 				require.NoError(t, remove(t.Context(), s.JetStream("admin")))
 				require.ErrorContains(t, <-ended, "durable: subscriber desk: ")
@@ -118,8 +118,8 @@ func TestConfig(t *testing.T) {
 	s := natstest.Start(t)
 	ctx, js := t.Context(), s.JetStream("a")
 	for field, cfg := range map[string]durable.Config{
-		"Window": {Window: -1}, "AckWait": {AckWait: 1}, "Backoff": {Backoff: -1}, "Grace": {Grace: -1}, "Dedupe": {Dedupe: durable.Patience},
-		"Keep": {Keep: time.Second}, "MaxBytes": {MaxBytes: -1}, "Replicas": {Replicas: -1},
+		"MaxInFlight": {MaxInFlight: -1}, "AckWait": {AckWait: 1}, "Backoff": {Backoff: -1}, "Grace": {Grace: -1}, "Duplicates": {Duplicates: 30 * time.Second},
+		"MaxBytes": {MaxBytes: -1}, "Replicas": {Replicas: 6},
 	} {
 		_, err := durable.NewPublisher(ctx, js, "orders", cfg)
 		require.ErrorIs(t, err, durable.ErrConfig)
@@ -128,27 +128,4 @@ func TestConfig(t *testing.T) {
 		require.ErrorIs(t, err, durable.ErrConfig)
 		require.ErrorIs(t, durable.Provision(ctx, js, "orders", nil, cfg), durable.ErrConfig)
 	}
-}
-
-// What exists is used as it is, or not at all; only Provision changes it.
-func TestStreams(t *testing.T) {
-	s := natstest.Start(t)
-	ctx, js := t.Context(), s.JetStream("a")
-	_, err := durable.NewPublisher(ctx, js, "orders", durable.Config{Bind: true})
-	require.ErrorIs(t, err, jetstream.ErrStreamNotFound)
-	mine := durable.Config{AckWait: time.Minute, Storage: jetstream.MemoryStorage, Metadata: map[string]string{"owner": "shop"}}
-	subscribe(t, js, "desk", mine)
-	_, err = durable.NewSubscriber(ctx, js, "orders", "desk", durable.Config{})
-	require.ErrorIs(t, err, durable.ErrMismatch)
-	require.ErrorContains(t, err, "AckWait 1m0s, want 30s")
-	_, err = durable.NewPublisher(ctx, js, "orders", durable.Config{MaxBytes: 1 << 20})
-	require.ErrorIs(t, err, durable.ErrMismatch)
-	subscribe(t, js, "desk", durable.Config{Bind: true, AckWait: time.Minute})
-	have, err := js.Stream(ctx, "DURABLE_orders")
-	require.NoError(t, err)
-	require.Equal(t, "shop", have.CachedInfo().Config.Metadata["owner"])
-	require.Equal(t, jetstream.MemoryStorage, have.CachedInfo().Config.Storage)
-	mine.AckWait, mine.Keep = time.Hour, time.Hour
-	require.NoError(t, durable.Provision(ctx, js, "orders", []string{"desk"}, mine))
-	subscribe(t, js, "desk", mine)
 }

@@ -11,16 +11,16 @@ import (
 	"github.com/natspatterns/catalog/patterns/durable"
 )
 
-// fireAndForget is the twin that takes a nil from nc.Publish for a promise.
+// fireAndForget is a mutant that takes a nil of nc.Publish for an ack.
 var fireAndForget = each(func(_ context.Context, js jetstream.JetStream, id string) error {
 	return js.Conn().Publish("durable.orders."+id, nil)
 })
 
-// withoutID is the twin that publishes again, under no id; lint:bubble, in which it sleeps.
+// withoutID is a mutant that retries without an ID; lint:bubble, it runs in one.
 var withoutID = each(func(ctx context.Context, js jetstream.JetStream, id string) error {
 	for ; ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
-		try, cancel := context.WithTimeout(ctx, 2*time.Second)
-		_, err := js.Publish(try, "durable.orders."+id, nil)
+		attempt, cancel := context.WithTimeout(ctx, 2*time.Second)
+		_, err := js.Publish(attempt, "durable.orders."+id, nil)
 		cancel()
 		if err == nil {
 			return nil
@@ -29,7 +29,7 @@ var withoutID = each(func(ctx context.Context, js jetstream.JetStream, id string
 	return ctx.Err()
 })
 
-// ackFirst is the twin that acks, and then does the work.
+// ackFirst is a mutant that acks before it handles.
 func ackFirst(ctx context.Context, js jetstream.JetStream, handle durable.Handler) {
 	cons, err := js.Consumer(ctx, "DURABLE_orders", "desk")
 	if err != nil {
@@ -46,25 +46,25 @@ func ackFirst(ctx context.Context, js jetstream.JetStream, handle durable.Handle
 	}
 }
 
-// The same faults and the same judge find each bug.
-func TestSweepFinds(t *testing.T) {
+// The sweep finds each mutant.
+func TestSweepFindsMutants(t *testing.T) {
 	for _, tc := range []struct {
-		bug     string
-		send    sender
-		receive receiver
-		amiss   func(outcome) int
+		bug        string
+		send       sender
+		receive    receiver
+		violations func(outcome) int
 	}{
-		{"fire and forget loses", fireAndForget, resumes, func(o outcome) int { return o.lost }},
-		{"a retry without an id stores twice", withoutID, resumes, func(o outcome) int { return o.twice }},
-		{"ack first leaves undone", confirmed, ackFirst, func(o outcome) int { return o.unread }},
+		{"fire and forget loses messages", fireAndForget, resumes, func(o outcome) int { return o.lost }},
+		{"a retry without an ID stores duplicates", withoutID, resumes, func(o outcome) int { return o.duplicates }},
+		{"an ack before the handler loses effects", oneByOne, ackFirst, func(o outcome) int { return o.unhandled }},
 	} {
 		t.Run(tc.bug, func(t *testing.T) {
 			var sum outcome
-			for seed := uint64(0); seed < *histories || seed < 40 && tc.amiss(sum) == 0; seed++ {
+			for seed := uint64(0); seed < *histories || seed < 40 && tc.violations(sum) == 0; seed++ {
 				sum.add(history(t, seed, tc.send, tc.receive))
 			}
-			require.Positive(t, tc.amiss(sum), "%+v", sum)
-			t.Logf("%d of %d", tc.amiss(sum), sum.believed)
+			require.Positive(t, tc.violations(sum), "%+v", sum)
+			t.Logf("%d of %d", tc.violations(sum), sum.confirmed)
 		})
 	}
 }
