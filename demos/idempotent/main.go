@@ -1,5 +1,5 @@
-// Command idempotent plays a shop whose messages come more than once: into the
-// stream, to the books, and to the post office; and what each of them can do.
+// Command idempotent publishes and delivers messages of a shop several times, and shows how
+// a publisher, a database and a receiver with a bucket deduplicate them.
 package main
 
 import (
@@ -20,7 +20,7 @@ import (
 
 var play = demo.Play{
 	Name:    "idempotent",
-	About:   "a payment is sent and delivered again and again: a window, a record in KV and one in the transaction, and where each ends",
+	About:   "messages are published and delivered several times: a duplicate window, a record in a transaction, a record in a bucket, and their limits",
 	Lasts:   20 * time.Second,
 	Streams: []string{"PAYMENTS", "KV_done-receipts"},
 	Scene:   [2]time.Duration{15700 * time.Millisecond, 17300 * time.Millisecond},
@@ -32,13 +32,13 @@ func main() { play.Main() }
 const (
 	ms     = time.Millisecond
 	window = 5 * time.Second
-	keep   = 100 * 365 * 24 * time.Hour // a server on a fake clock would judge a week by the real one
+	maxAge = 100 * 365 * 24 * time.Hour // the server compares the age of a record with the real clock
 )
 
 func cast(e *demo.Env) error {
 	e.Go("shop", func(ctx context.Context, nc *nats.Conn) error { return shop(ctx, e, nc) })
 	e.Go("books", func(ctx context.Context, nc *nats.Conn) error { return books(ctx, e, nc) })
-	e.Go("post", func(ctx context.Context, nc *nats.Conn) error { return post(ctx, e, nc) })
+	e.Go("mailer", func(ctx context.Context, nc *nats.Conn) error { return mailer(ctx, e, nc) })
 	return nil
 }
 
@@ -55,47 +55,47 @@ func shop(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 		return err
 	}
 	e.At(700 * ms)
-	e.Tell("A shop asks for money: 30 of Ann's 100. It is not sure that it was heard, and asks\nagain, ten times. The stream cannot know that these are one.")
+	e.Tell("The shop publishes an order. It receives no reply, and retries ten times. Without an ID\nthe stream stores every attempt.")
 	e.At(900 * ms)
 	id := e.ID("order")
 	for range 11 {
-		if _, err := js.Publish(ctx, "payments.asked."+id, nil); err != nil {
+		if _, err := js.Publish(ctx, "payments.order."+id, nil); err != nil {
 			return err
 		}
 	}
-	e.Printf("the shop asked for %s eleven times: stored %d times", id, count(ctx, js, id))
+	e.Printf("shop: %s published 11 times, stored %d times", id, count(ctx, js, id))
 	e.At(1500 * ms)
-	e.Tell("With an id it can, for as long as its window: five seconds here.")
+	e.Tell("With an ID the stream drops the duplicates, within its duplicate window: 5 s here.")
 	e.At(1700 * ms)
 	id = e.ID("order")
 	for range 11 {
-		if _, err := p.Publish(ctx, id, &nats.Msg{Subject: "payments.asked." + id}); err != nil {
+		if _, err := p.Publish(ctx, id, &nats.Msg{Subject: "payments.order." + id}); err != nil {
 			return err
 		}
 	}
-	e.Printf("the shop asked for %s eleven times: stored %d time", id, count(ctx, js, id))
+	e.Printf("shop: %s published 11 times, stored %d time", id, count(ctx, js, id))
 
 	e.At(3 * time.Second)
-	e.Tell("Stored once is not delivered once. The books take the money, and their acks are lost,\nten times, so that the stream delivers it again. There are two books: the careless ones\nhave no record, the careful ones write it with the money, in one transaction.")
+	e.Tell("A message that is stored once can be delivered several times. Here ten acks are lost.\nEach delivery takes 30 of Ann's 100 from two accounts: one without a record, and one\nwith a record in the same transaction (TxReceiver).")
 	paid := e.ID("order")
 	pay := func(at time.Duration) error {
 		e.At(at)
 		done, err := p.Publish(ctx, paid, &nats.Msg{Subject: "payments.paid." + paid})
 		e.At(at + 100*ms)
-		e.Printf("the shop said that %s is paid; new to the stream: %v", paid, done)
+		e.Printf("shop: published that %s is paid; stored: %v", paid, done)
 		return err
 	}
 	if err := pay(3200 * ms); err != nil {
 		return err
 	}
 	e.At(8500 * ms)
-	e.Tell("Five and a half seconds later, past the window, the shop says it once more. To the\nstream that is news. To the careful books it is not: they remember for a week.")
+	e.Tell("5.5 s later, after the window, the shop publishes the same ID again, and the stream\nstores it. The record in the database detects it: MaxAge is 7 days.")
 	if err := pay(8700 * ms); err != nil {
 		return err
 	}
 
 	e.At(11 * time.Second)
-	e.Tell("A receipt cannot be part of a transaction: it goes into a letter box. The post claims\nit in a bucket, posts it, and records that. Ten redeliveries, one receipt.")
+	e.Tell("An email cannot be part of a transaction. The mailer claims the message in a bucket,\nsends the email, and records that (Receiver). Ten redeliveries, one email.")
 	send := func(at time.Duration) error {
 		e.At(at)
 		id := e.ID("receipt")
@@ -106,7 +106,7 @@ func shop(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 		return err
 	}
 	e.At(15500 * ms)
-	e.Tell("But they are two writes. The clerk who posts the next one is struck down between the\nletter box and the record. His claim ends after a second or two, the message comes again,\nand the next clerk cannot know: receipt-2 is posted twice. That, and no more, is what\na record elsewhere leaves open.")
+	e.Tell("Email and record are two writes. The mailer crashes between them. Its claim expires\nafter 1 to 2 s, the message is redelivered, and nothing shows that the email was sent:\nit is sent twice. Only a record in the transaction of the effect prevents that.")
 	return send(15800 * ms)
 }
 
@@ -119,11 +119,11 @@ func count(ctx context.Context, js jetstream.JetStream, id string) (n uint64) {
 	if err != nil {
 		return 0
 	}
-	return info.State.Subjects["payments.asked."+id]
+	return info.State.Subjects["payments.order."+id]
 }
 
-// deliver has handle take the messages of subject. An ack arrives when a message
-// comes for the eleventh time: those before are lost.
+// deliver calls handle for the messages of subject. It acks only delivery 11: the acks
+// before it are lost.
 func deliver(ctx context.Context, e *demo.Env, nc *nats.Conn, subject string, every time.Duration, handle func(id string, delivery uint64) error) error {
 	js, err := e.JetStream(nc)
 	if err != nil {
@@ -142,7 +142,7 @@ func deliver(ctx context.Context, e *demo.Env, nc *nats.Conn, subject string, ev
 		if err == nil && meta.NumDelivered > 10 {
 			err = msg.Ack()
 		}
-		if err != nil && !errors.Is(err, idempotent.ErrBusy) { // which the next delivery sees to
+		if err != nil && !errors.Is(err, idempotent.ErrBusy) { // the next delivery retries it
 			select {
 			case failed <- err:
 			default:
@@ -161,7 +161,7 @@ func deliver(ctx context.Context, e *demo.Env, nc *nats.Conn, subject string, ev
 	}
 }
 
-// books are two ledgers, the careless and the careful.
+// books takes money from two accounts: one without a record, one with a record.
 func books(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 	e.At(300 * ms)
 	db, err := sql.Open("sqlite", ":memory:")
@@ -170,63 +170,63 @@ func books(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 	}
 	defer func() { _ = db.Close() }()
 	db.SetMaxOpenConns(1)
-	const accounts = "CREATE TABLE careless (balance INT); CREATE TABLE careful (balance INT); INSERT INTO careless VALUES (100); INSERT INTO careful VALUES (100)"
+	const accounts = "CREATE TABLE unrecorded (balance INT); CREATE TABLE recorded (balance INT); INSERT INTO unrecorded VALUES (100); INSERT INTO recorded VALUES (100)"
 	if _, err := db.ExecContext(ctx, accounts); err != nil {
 		return err
 	}
-	careful, err := idempotent.NewTxReceiver(ctx, db, "books", idempotent.Config{})
+	receiver, err := idempotent.NewTxReceiver(ctx, db, "books", idempotent.Config{})
 	if err != nil {
 		return err
 	}
 	return deliver(ctx, e, nc, "payments.paid.*", 200*ms, func(id string, delivery uint64) error {
-		if _, err := db.ExecContext(ctx, "UPDATE careless SET balance = balance - 30"); err != nil {
+		if _, err := db.ExecContext(ctx, "UPDATE unrecorded SET balance = balance - 30"); err != nil {
 			return err
 		}
-		_, err := careful.Once(ctx, id, func(ctx context.Context, tx *sql.Tx) error {
-			_, err := tx.ExecContext(ctx, "UPDATE careful SET balance = balance - 30")
+		_, err := receiver.Once(ctx, id, func(ctx context.Context, tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, "UPDATE recorded SET balance = balance - 30")
 			return err
 		})
 		if err != nil || delivery > 1 && delivery < 11 {
 			return err
 		}
 		var a, b int
-		if err := db.QueryRowContext(ctx, "SELECT careless.balance, careful.balance FROM careless, careful").Scan(&a, &b); err != nil {
+		if err := db.QueryRowContext(ctx, "SELECT unrecorded.balance, recorded.balance FROM unrecorded, recorded").Scan(&a, &b); err != nil {
 			return err
 		}
-		e.Printf("%s, delivery %d: Ann has %d in the careless books, %d in the careful ones", id, delivery, a, b)
+		e.Printf("%s, delivery %d: Ann has %d without a record, %d with a record", id, delivery, a, b)
 		return nil
 	})
 }
 
-// post posts receipts, and falls ill at the second one.
-func post(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
+// mailer sends receipts by email, and crashes once, at the second one.
+func mailer(ctx context.Context, e *demo.Env, nc *nats.Conn) error {
 	e.At(400 * ms)
 	js, err := e.JetStream(nc)
 	if err != nil {
 		return err
 	}
-	r, err := idempotent.NewReceiver(ctx, js, "receipts", idempotent.Config{Keep: keep, Lease: time.Second, Metadata: e.Mark()})
+	r, err := idempotent.NewReceiver(ctx, js, "receipts", idempotent.Config{MaxAge: maxAge, Lease: time.Second, Metadata: e.Mark()})
 	if err != nil {
 		return err
 	}
-	receipts, ill := 0, false
+	receipts, crashed := 0, false
 	return deliver(ctx, e, nc, "payments.receipt.*", 400*ms, func(id string, delivery uint64) (err error) {
-		clerk := make(chan struct{})
+		stopped := make(chan struct{})
 		go func() {
-			defer close(clerk)
+			defer close(stopped)
 			_, err = r.Once(ctx, id, func(context.Context) error {
-				e.Printf("%s is in the letter box, at delivery %d", id, delivery)
-				if receipts++; receipts == 2 && !ill {
-					ill = true
-					e.Printf("the clerk is struck down")
+				e.Printf("mailer: %s sent, delivery %d", id, delivery)
+				if receipts++; receipts == 2 && !crashed {
+					crashed = true
+					e.Printf("mailer: crashed before the record")
 					runtime.Goexit()
 				}
 				return nil
 			})
 		}()
-		<-clerk
+		<-stopped
 		if err == nil && delivery > 10 {
-			e.Printf("%s, delivery %d: acknowledged", id, delivery)
+			e.Printf("mailer: %s acknowledged, delivery %d", id, delivery)
 		}
 		return err
 	})

@@ -18,22 +18,22 @@ import (
 
 const rounds = 400
 
-// timed has f work through ids that nobody used before.
+// timed calls f with new IDs.
 func timed(b *testing.B, used *int, f func(id string) error) time.Duration {
 	start := time.Now()
 	for range rounds {
 		*used++
-		if err := f(fmt.Sprint("letter-", *used)); err != nil {
+		if err := f(fmt.Sprint("msg-", *used)); err != nil {
 			b.Fatal(err)
 		}
 	}
 	return time.Since(start)
 }
 
-// The work: a message of 100 bytes is stored under an id, and acknowledged.
+// One message: 100 bytes are stored with an ID, and acknowledged.
 func BenchmarkPublish(b *testing.B) {
 	js := natstest.Start(b).JetStream("client")
-	_, err := js.CreateStream(b.Context(), jetstream.StreamConfig{Name: "OUT", Subjects: []string{"letters.>"}, Storage: jetstream.MemoryStorage})
+	_, err := js.CreateStream(b.Context(), jetstream.StreamConfig{Name: "OUT", Subjects: []string{"orders.>"}, Storage: jetstream.MemoryStorage})
 	require.NoError(b, err)
 	p, err := idempotent.NewPublisher(b.Context(), js, "OUT")
 	require.NoError(b, err)
@@ -43,25 +43,25 @@ func BenchmarkPublish(b *testing.B) {
 			return timed(b, &used, func(id string) error {
 				ctx, cancel := context.WithTimeout(b.Context(), 2*time.Second)
 				defer cancel()
-				_, err := js.PublishMsg(ctx, &nats.Msg{Subject: "letters.paid", Data: data}, jetstream.WithMsgID("letters.paid/"+id))
+				_, err := js.PublishMsg(ctx, &nats.Msg{Subject: "orders.paid", Data: data}, jetstream.WithMsgID("orders.paid/"+id))
 				return err
 			})
 		},
 		func(b *testing.B) time.Duration {
 			return timed(b, &used, func(id string) error {
-				_, err := p.Publish(b.Context(), id, &nats.Msg{Subject: "letters.paid", Data: data})
+				_, err := p.Publish(b.Context(), id, &nats.Msg{Subject: "orders.paid", Data: data})
 				return err
 			})
 		})
 }
 
-// The work: a claim is made, and then a record of it.
+// One message: a claim is created, and replaced by a record.
 func BenchmarkReceiver(b *testing.B) {
 	js := natstest.Start(b).JetStream("client")
 	cfg := idempotent.Config{Storage: jetstream.MemoryStorage}
-	r, err := idempotent.NewReceiver(b.Context(), js, "post", cfg)
+	r, err := idempotent.NewReceiver(b.Context(), js, "mailer", cfg)
 	require.NoError(b, err)
-	kv, err := js.KeyValue(b.Context(), "done-post")
+	kv, err := js.KeyValue(b.Context(), "done-mailer")
 	require.NoError(b, err)
 	used, effect := 0, func(context.Context) error { return nil }
 	ratio.Bar{Pattern: "idempotent", Metric: "Once in KV beside Create and Update by hand", AtLeast: 0.9, Pairs: 61}.Compare(b,
@@ -87,23 +87,23 @@ func BenchmarkReceiver(b *testing.B) {
 		})
 }
 
-// The work: a letter is inserted, and in the same transaction its record.
+// One message: a row is inserted, and its record in the same transaction.
 func BenchmarkTxReceiver(b *testing.B) {
-	w := newWorld(b, 1)
-	r, err := idempotent.NewTxReceiver(b.Context(), w.DB, "post", idempotent.Config{})
+	db := newDB(b, 1)
+	r, err := idempotent.NewTxReceiver(b.Context(), db.DB, "mailer", idempotent.Config{})
 	require.NoError(b, err)
 	used := 0
 	ratio.Bar{Pattern: "idempotent", Metric: "Once in SQL beside the same by hand", AtLeast: 0.9, Pairs: 61}.Compare(b,
 		func(b *testing.B) time.Duration {
 			return timed(b, &used, func(id string) error {
-				tx, err := w.BeginTx(b.Context(), nil)
+				tx, err := db.BeginTx(b.Context(), nil)
 				if err != nil {
 					return err
 				}
 				defer func() { _ = tx.Rollback() }()
-				_, err = tx.ExecContext(b.Context(), "INSERT INTO idempotent_done (receiver, id, at) VALUES ($1, $2, $3)", "post", id, time.Now().UnixMilli())
+				_, err = tx.ExecContext(b.Context(), "INSERT INTO idempotent_done (receiver, id, at) VALUES ($1, $2, $3)", "mailer", id, time.Now().UnixMilli())
 				if err == nil {
-					err = send(tx, id)
+					err = execute(tx, id)
 				}
 				if err == nil {
 					err = tx.Commit()
@@ -113,7 +113,7 @@ func BenchmarkTxReceiver(b *testing.B) {
 		},
 		func(b *testing.B) time.Duration {
 			return timed(b, &used, func(id string) error {
-				_, err := r.Once(b.Context(), id, func(_ context.Context, tx *sql.Tx) error { return send(tx, id) })
+				_, err := r.Once(b.Context(), id, func(_ context.Context, tx *sql.Tx) error { return execute(tx, id) })
 				return err
 			})
 		})

@@ -1,68 +1,111 @@
-// Package idempotent makes a message that is sent or delivered ten times take effect
-// once, and says in which cases it cannot.
+// Package idempotent deduplicates messages: a message that is published or
+// delivered several times takes effect once.
 //
 // # Intent
 //
-// Let sender and stream repeat themselves, which they must in order to lose nothing,
-// and have the effect once all the same.
+// Let publishers retry and streams redeliver, which they must do to lose
+// nothing. Apply the effect of each message once.
 //
 // # Forces
 //
-//   - Whoever hears no answer cannot tell whether the question or the answer was lost.
-//   - Effect and record are two things; what is between them can be struck.
-//   - A record of everything grows for ever; one that forgets lets the late through.
+//   - A client that receives no reply cannot know whether the request or the
+//     reply was lost.
+//   - The effect and the record of it are two writes. A process can crash
+//     between them.
+//   - A record of every message grows without limit. A record that expires
+//     does not detect a late duplicate.
 //
 // # On NATS
 //
-// Three forms, by where the effect is. Stored in a stream: [Publisher] sends with a
-// Nats-Msg-Id of subject and id, again and again until the answer comes, and the
-// server drops what it has seen in the stream's Duplicates window. In a database:
-// [TxReceiver] inserts the id in the table idempotent_done in the transaction of the
-// effect. Anywhere else: [Receiver] claims the id in the bucket done-<name> by a
-// Create whose TTL is the Lease, and updates it to done after the effect. The id is
-// the sender's: one for each thing to be done, the same each time it is sent.
+// The place of the effect decides the form. If the effect is a stored message,
+// a [Publisher] publishes it with a Nats-Msg-Id, made of subject and ID, and
+// retries until the server replies. The server drops duplicates in the
+// duplicate window of the stream.
+//
+// If the effect is in a database, a [TxReceiver] inserts the ID into the table
+// idempotent_done, in the transaction of the effect.
+//
+// If the effect is anywhere else, a [Receiver] claims the ID in the bucket
+// done-<name>: a create, which fails if the key exists. The claim expires after
+// the Lease, so that a crashed receiver does not block the message. After the
+// effect the receiver updates the claim to a record, which expires after
+// MaxAge.
+//
+// The ID comes from the publisher: one for each intended effect, the same in
+// every retry. The package needs nats-server 2.11 (a time to live for each
+// message).
 //
 // # Guarantees
 //
-//   - Ten redeliveries, one effect: in all forms, one after the other or at once, by
-//     one receiver or many, across restarts (TestConformance, TestAtOnce, TestPostgres).
-//   - TxReceiver: what is done in its tx is done exactly once, wherever a worker dies,
-//     a line is cut or a server restarts (TestCrash, TestSweep). What is done outside
-//     of it is not.
-//   - Receiver: at least once, and by one at a time as long as effects heed their ctx
-//     (TestCrash). It is repeated only if a worker dies, or cannot reach the bucket
-//     until its Lease ends, between effect and record; one that lives says ErrInDoubt,
-//     and the delivery count tells the next (TestSweep, TestInDoubt, TestRecordOfAnother,
-//     TestLeaseOfAFraction).
-//   - Publisher: stored once for each id and subject, whatever is cut, if the stream
-//     keeps it (TestPublishSweep, TestPublisher). An answer that does not come before
-//     the window is nearly over is ErrInDoubt, and nothing is sent later (TestPublisher).
-//   - Nothing is lost: an effect that failed, panicked or never began is free for the
-//     next delivery (TestFailed, TestCrash). Delay: after a death, Receiver says
-//     ErrBusy until the Lease ends, up to 2s more (TestFailed).
-//   - What is kept is bounded, and at the bound the promise ends: a message that comes
-//     again past Keep, or past the window, has its effect again (TestBound,
-//     TestBoundKV). A stream that no longer has a message, such as a work queue after
-//     the ack, forgets its id at a restart, inside the window too (TestPublisher).
-//   - Not promised: content is not compared, what comes second under an id is dropped;
-//     what the network held back past the window is stored again (TestPublisher). Nor is
-//     order: each message is by itself (TestOrder).
-//   - The naive ways lose or double under the same checks (TestCrash, TestSweepTwins).
+//   - Duplication: ten redeliveries have one effect, one after the other or
+//     concurrently, with one receiver or many, and after a restart
+//     (TestConformance, TestAtOnce, TestPostgres, TestCluster).
+//   - Duplication in a transaction: a TxReceiver has exactly one effect during
+//     crashes, disconnects and server restarts (TestCrash, TestSweep). This
+//     covers what the effect writes with its tx, and nothing else.
+//   - Duplication with a bucket: a Receiver repeats an effect only if a
+//     receiver crashed, or lost the bucket until its Lease ended, between
+//     effect and record. A receiver that runs returns [ErrInDoubt] then
+//     (TestSweep, TestInDoubt, TestRecordOfAnother).
+//   - Duplication on publish: a Publisher stores a message once for each ID and
+//     subject, if the stream still has the first one (TestPublishSweep). If no
+//     reply arrives in the window, Publish returns ErrInDoubt and publishes
+//     nothing later (TestPublisher).
+//   - Concurrency: a message is claimed by one Receiver at a time, if effects
+//     end with their ctx (TestCrash, TestLeaseOfAFraction). Another one returns
+//     [ErrBusy] (TestFailed).
+//   - Loss: none. After an effect that failed, panicked or did not begin, the
+//     message is free for a retry (TestFailed, TestCrash).
+//   - Delay: after a crash or a panic, a Receiver returns ErrBusy until the
+//     Lease has ended, and up to 2 s longer (TestFailed).
+//   - Order: not promised. Messages are independent: a retry follows later
+//     messages (TestOrder).
+//   - Retention: a message that is redelivered after MaxAge, or published again
+//     after the window, has its effect again (TestBound, TestBoundKV).
+//   - Mutants: the common wrong ways lose or duplicate effects under the same
+//     tests (TestCrash, TestSweepMutants).
+//
+// # Limits
+//
+//   - The content is not compared: a second message with the same ID is dropped
+//     (TestPublisher).
+//   - A stream that restarts forgets the IDs of messages that it no longer has,
+//     such as acknowledged messages of a work queue (TestPublisher).
+//   - A message that the network delays past the window is stored again
+//     (TestPublisher).
+//   - An effect that panics makes Once panic. A TxReceiver rolls back. The
+//     claim of a Receiver stays until the Lease ends (TestFailed).
+//   - An effect must end with its ctx. After the Lease another receiver can
+//     claim the message.
+//   - The bucket has no size limit unless MaxBytes is set. If it is full, Once
+//     returns an error, and no effect is called (TestFull). The table has no
+//     size limit. Each Once of a Receiver costs two writes.
+//   - The payload of a published message must fit max_payload (1 MB by
+//     default). Otherwise Publish returns nats.ErrMaxPayload (TestBadMessage).
+//   - A name and an ID are 1 to 64 of A-Z a-z 0-9 _ - (TestBadInput).
 //
 // # When not to use it
 //
-// When the effect is idempotent by nature (set a value, upsert by key), or the one
-// who does it takes an idempotency key: give it the id, and that is exactly once.
-// When each id has a subject of its own, expect its last sequence to be 0, as
-// eventstore does: that has no window. When messages come in order, a last sequence
-// beside the data is a record of one row, as in datapump.
+//   - The effect is idempotent by nature, such as setting a value or an upsert
+//     by key: repeat it.
+//   - The service that applies the effect accepts an idempotency key: pass the
+//     ID to it.
+//   - Each ID has a subject of its own: publish with an expected last sequence
+//     of 0, as eventstore does. That has no window.
+//   - Messages arrive in order: store the last sequence beside the data, as
+//     datapump does.
 //
 // # Related patterns
 //
-// queueing delivers at least once, and wants this in its handlers; eventstore refuses
-// the second append.
+// queueing delivers at least once, so its handlers need this pattern. outbox
+// publishes from a transaction. eventstore rejects a second append.
 //
 // # Also known as
 //
-// Idempotent Receiver; deduplication, inbox, exactly-once processing, idempotency key.
+// Idempotent Receiver (EIP); deduplication, inbox, idempotency key,
+// exactly-once processing.
+//
+// # Kind
+//
+// Delivery
 package idempotent

@@ -11,94 +11,59 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-const (
-	try   = 2 * time.Second        // how long an answer is waited for
-	pause = 100 * time.Millisecond // before the next try
-)
-
-// Publisher stores each message once, however often it has to be sent until the
-// server's answer is heard.
+// Publisher stores each message once in a stream. It retries until the server replies.
 type Publisher struct {
 	js     jetstream.JetStream
 	stream string
-	window time.Duration
-	limit  int64
+	window time.Duration // in which the stream drops duplicates
 }
 
-// NewPublisher returns a publisher into the stream, and no other, whose window it finds there.
-// A stream with sources has none unless it was set, and is refused (ErrMismatch).
+// NewPublisher returns a publisher for one stream. It refuses a stream without a
+// duplicate window (ErrMismatch): a stream with sources has none by default.
 func NewPublisher(ctx context.Context, js jetstream.JetStream, stream string) (*Publisher, error) {
 	s, err := callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, stream) })
 	if err != nil {
 		return nil, fmt.Errorf("idempotent: stream %q: %w", stream, err)
 	}
-	p := &Publisher{js, stream, s.CachedInfo().Config.Duplicates, js.Conn().MaxPayload()}
-	if p.window == 0 {
-		return nil, fmt.Errorf("%w: stream %s has no Duplicates window", ErrMismatch, stream)
+	window := s.CachedInfo().Config.Duplicates
+	if window == 0 {
+		return nil, fmt.Errorf("%w: stream %s has no duplicate window; set Duplicates", ErrMismatch, stream)
 	}
-	return p, nil
+	return &Publisher{js, stream, window}, nil
 }
 
-// Publish stores msg, unless it was stored under this id and subject within the
-// window before, and returns whether it was stored now. It tries until an answer
-// comes, ctx ends, or the window is nearly over: past that a server would take the
-// message for another. If it may have been stored by then, that is ErrInDoubt.
-func (p *Publisher) Publish(ctx context.Context, id string, msg *nats.Msg) (done bool, err error) {
-	if err := needs(ctx, id, msg != nil); err != nil {
+// Publish stores msg, unless the window has a message with this ID and subject, and
+// returns whether it stored msg. It retries until the server replies, ctx ends, or 90 %
+// of the window has passed. Later the server would store a duplicate. If an attempt
+// without a reply may have stored msg, Publish returns ErrInDoubt.
+func (p *Publisher) Publish(ctx context.Context, id string, msg *nats.Msg) (stored bool, err error) {
+	if err := checkArguments(ctx, id, "msg", msg == nil); err != nil {
 		return false, err
 	}
-	if n := int64(len(msg.Data)); n > p.limit {
-		return false, failed(id, fmt.Errorf("%w: %d bytes, the server takes %d; send a reference to the data", nats.ErrMaxPayload, n, p.limit))
+	nc := p.js.Conn()
+	if size, most := int64(len(msg.Data)), nc.MaxPayload(); size > most {
+		return false, wrap(id, fmt.Errorf("%w: %d bytes, max_payload is %d; publish a reference to the data", nats.ErrMaxPayload, size, most))
 	}
 	msg = &nats.Msg{Subject: msg.Subject, Header: maps.Clone(msg.Header), Data: msg.Data}
 	if msg.Header == nil {
 		msg.Header = nats.Header{}
 	}
-	msg.Header.Set(jetstream.MsgIDHeader, msg.Subject+"/"+id) // the server compares ids whatever the subject
-	end := time.Now().Add(p.window - p.window/10)
-	for sent := false; ; {
-		err = nats.ErrDisconnected
-		if nc := p.js.Conn(); nc.IsClosed() {
-			err = nats.ErrConnectionClosed
-		} else if nc.IsConnected() { // otherwise it would be sent later, perhaps after the window
-			sent = true
-			var ack *jetstream.PubAck
-			if ack, err = p.send(ctx, msg); err == nil {
-				return !ack.Duplicate, nil
-			}
+	msg.Header.Set(jetstream.MsgIDHeader, msg.Subject+"/"+id) // the server compares IDs of all subjects
+	inDoubt := false
+	err = retry(ctx, time.Now().Add(p.window-p.window/10), func(ctx context.Context) error {
+		if nc.IsClosed() {
+			return nats.ErrConnectionClosed
 		}
-		switch {
-		case !unsettled(err):
-			return false, failed(id, err)
-		case ctx.Err() != nil || time.Now().After(end):
-			if sent {
-				err = fmt.Errorf("%w: it may be stored: %w", ErrInDoubt, err)
-			}
-			return false, failed(id, err)
+		if !nc.IsConnected() {
+			return nats.ErrDisconnected // nats.go would send msg later, perhaps after the window
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause):
-		}
+		ack, err := p.js.PublishMsg(ctx, msg, jetstream.WithExpectStream(p.stream)) // another stream has another window
+		stored = err == nil && !ack.Duplicate
+		inDoubt = inDoubt || isTemporary(err) || errors.Is(err, nats.ErrConnectionClosed)
+		return err
+	})
+	if err != nil && inDoubt {
+		err = fmt.Errorf("%w: the message may be stored: %w", ErrInDoubt, err)
 	}
-}
-
-func (p *Publisher) send(ctx context.Context, msg *nats.Msg) (*jetstream.PubAck, error) {
-	ctx, cancel := context.WithTimeout(ctx, try)
-	defer cancel()
-	return p.js.PublishMsg(ctx, msg, jetstream.WithExpectStream(p.stream)) // another's window is another
-}
-
-// unsettled reports whether an error leaves it open what became of a request.
-func unsettled(err error) bool {
-	var api *jetstream.APIError
-	if errors.As(err, &api) {
-		return api.ErrorCode == 10158 || api.ErrorCode == 10008 // its id is in process; no leader
-	}
-	for _, e := range []error{context.DeadlineExceeded, context.Canceled, nats.ErrTimeout, nats.ErrDisconnected, jetstream.ErrNoStreamResponse, nats.ErrNoResponders} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
+	return stored, wrap(id, err)
 }

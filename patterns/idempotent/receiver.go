@@ -10,100 +10,106 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// What a record says.
+// Values of a record in the bucket.
 const (
-	claimed  = "claimed" // somebody is at it, for a Lease at most: then the server forgets the record
-	finished = "done"    // and by which claim
+	valueClaimed = "claimed" // expires after the Lease
+	valueDone    = "done"    // followed by the revision of the claim
 )
 
-// Receiver records in a bucket what has been done, for effects that are anywhere.
-// Record and effect are two writes, so a crash between them repeats the effect.
+// Receiver records in a bucket which messages are done. The effect can be anywhere.
+// Record and effect are two writes: a crash between them repeats the effect.
 type Receiver struct {
+	js    jetstream.JetStream
 	kv    jetstream.KeyValue
 	lease time.Duration
 }
 
-// NewReceiver returns the receiver called name, and finds or creates its bucket.
-// Those of one name share their record; another name is another effect.
+// NewReceiver returns the receiver name, and finds or creates its bucket done-<name>.
+// Receivers with the same name share their records.
 func NewReceiver(ctx context.Context, js jetstream.JetStream, name string, cfg Config) (*Receiver, error) {
-	want, err := Bucket(name, cfg)
+	cfg, err := cfg.normal()
 	if err != nil {
 		return nil, err
 	}
-	cfg, _ = cfg.normal() // it is normal already
-	kv, err := bucket(ctx, js, want, cfg.Bind)
+	want, err := BucketConfig(name, cfg)
 	if err != nil {
-		return nil, fmt.Errorf("idempotent: bucket %s: %w", want.Bucket, err)
+		return nil, err
 	}
-	return &Receiver{kv, cfg.Lease}, nil
+	kv, err := ensure(ctx, bucketOf(js, want.Bucket), want, cfg.Bind)
+	if err != nil {
+		return nil, fmt.Errorf("idempotent: receiver %s: %w", name, err)
+	}
+	return &Receiver{js, kv, cfg.Lease}, nil
 }
 
-// Once calls effect unless that was done under this id before, and returns whether
-// it was done now. What else may happen:
+// Once calls effect unless the message id is done, and returns whether the effect took
+// place now. Other results:
 //
-//	effect returns an error    returned; the message is free for the next try
-//	effect panics              so does Once; the message is busy until the Lease ends
-//	another is at it           ErrBusy
-//	no record could be made    done, and ErrInDoubt: a later delivery may repeat it
+//	effect returns an error      Once returns it; the message is free for a retry
+//	effect panics                Once panics; the message is busy until the Lease ends
+//	another receiver claimed it  ErrBusy
+//	the record was not stored    true and ErrInDoubt: a redelivery can repeat the effect
 //
-// The effect must heed its ctx, which ends with the Lease: then another may begin.
+// The effect must end with its ctx, which ends with the Lease. Then another receiver can
+// claim the message.
 func (r *Receiver) Once(ctx context.Context, id string, effect func(ctx context.Context) error) (done bool, err error) {
-	if err := needs(ctx, id, effect != nil); err != nil {
+	if err := checkArguments(ctx, id, "effect", effect == nil); err != nil {
 		return false, err
 	}
-	lease, cancel := context.WithTimeout(ctx, r.lease) // from before the claim, so it ends before it
+	lease, cancel := context.WithTimeout(ctx, r.lease) // begins before the claim, so it ends first
 	defer cancel()
-	rev, err := r.claim(lease, id)
-	if err != nil || rev == 0 {
-		return false, failed(id, err)
+	claim, err := r.claim(lease, id)
+	if err != nil || claim == 0 {
+		return false, wrap(id, err)
 	}
 	if err := effect(lease); err != nil {
-		free, cancel := context.WithTimeout(context.WithoutCancel(ctx), try)
+		release, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTimeout)
 		defer cancel()
-		_ = r.kv.Delete(free, id, jetstream.LastRevision(rev)) // or the end of the Lease frees it
+		_ = r.kv.Delete(release, id, jetstream.LastRevision(claim)) // if it fails, the claim expires
 		return false, err
 	}
-	if err := r.record(ctx, lease, id, rev); err != nil {
-		return true, failed(id, fmt.Errorf("%w: it is done, but no record of it: %w", ErrInDoubt, err))
+	if err := r.record(lease, id, claim); err != nil {
+		return true, wrap(id, fmt.Errorf("%w: the effect took place, but is not recorded: %w", ErrInDoubt, err))
 	}
 	return true, nil
 }
 
-// claim returns the revision of our claim, or zero if there is nothing left to do.
+// claim returns the revision of a new claim, or 0 if the message is done.
 func (r *Receiver) claim(ctx context.Context, id string) (uint64, error) {
-	ttl := (r.lease + time.Second - 1).Truncate(time.Second) // the server counts whole seconds, and would end it early
-	rev, err := r.kv.Create(ctx, id, []byte(claimed), jetstream.KeyTTL(ttl))
-	if !errors.Is(err, jetstream.ErrKeyExists) {
-		return rev, err
+	ttl := (r.lease + time.Second - 1).Truncate(time.Second) // the server ignores fractions: round up
+	claim, err := r.kv.Create(ctx, id, []byte(valueClaimed), jetstream.KeyTTL(ttl))
+	if !isConflict(err) {
+		return claim, err
 	}
-	// What is read may be old. Done stays done, and whatever else it is, wait.
-	e, err := r.kv.Get(ctx, id)
-	switch {
-	case err == nil && strings.HasPrefix(string(e.Value()), finished):
+	// A stale read is harmless: done is final, and every other value means a retry.
+	entry, err := r.kv.Get(ctx, id)
+	if err == nil && strings.HasPrefix(string(entry.Value()), valueDone) {
 		return 0, nil
-	case err == nil || errors.Is(err, jetstream.ErrKeyNotFound):
+	}
+	if err == nil || errors.Is(err, jetstream.ErrKeyNotFound) {
 		return 0, ErrBusy
 	}
 	return 0, err
 }
 
-// record makes done what was claimed, in which state it has no time to live but the
-// bucket's. The effect took place, so it tries until the claim has ended.
-func (r *Receiver) record(ctx, lease context.Context, id string, rev uint64) error {
+// record replaces the claim by a record that expires with the bucket's MaxAge. The
+// effect took place, so record goes on when ctx is canceled, until the Lease ends.
+func (r *Receiver) record(lease context.Context, id string, claim uint64) error {
 	end, _ := lease.Deadline()
-	ours := fmt.Sprint(finished, " ", rev)
-	for {
-		once, cancel := context.WithTimeout(context.WithoutCancel(ctx), try)
-		_, err := r.kv.Update(once, id, []byte(ours), rev)
-		if errors.Is(err, jetstream.ErrKeyExists) { // the claim has ended, or an answer was lost
-			if e, lost := r.kv.Get(once, id); lost == nil && string(e.Value()) == ours {
-				err = nil
-			}
-		}
-		cancel()
-		if err == nil || !unsettled(err) || time.Now().After(end) {
+	value := fmt.Sprint(valueDone, " ", claim)
+	return retry(context.WithoutCancel(lease), end, func(ctx context.Context) error {
+		_, err := r.kv.Update(ctx, id, []byte(value), claim)
+		if !isConflict(err) {
 			return err
 		}
-		time.Sleep(pause)
-	}
+		// The claim has expired, or an earlier attempt was stored and its reply was lost.
+		last, readErr := lastMessage(ctx, r.js, "KV_"+r.kv.Bucket(), "$KV."+r.kv.Bucket()+"."+id)
+		if readErr != nil {
+			return readErr
+		}
+		if last != nil && string(last.Data) == value {
+			return nil
+		}
+		return err
+	})
 }

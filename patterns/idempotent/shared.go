@@ -3,9 +3,12 @@
 package idempotent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -43,6 +46,48 @@ func apiCode(err error) jetstream.ErrorCode {
 	return api.ErrorCode
 }
 
+// isConflict reports whether the server refused a publish because the expected
+// last sequence was wrong. Replicated streams use a code of their own.
+func isConflict(err error) bool {
+	code := apiCode(err)
+	return code == jetstream.JSErrCodeStreamWrongLastSequence || code == jetstream.JSErrCodeStreamWrongLastSequenceConstant
+}
+
+// bucket is a KV bucket with its settings.
+type bucket struct {
+	jetstream.KeyValue
+	config jetstream.KeyValueConfig
+}
+
+func bucketOf(js jetstream.JetStream, name string) resource[bucket, jetstream.KeyValueConfig] {
+	open := func(ctx context.Context, kv jetstream.KeyValue, err error) (bucket, error) {
+		if err != nil {
+			return bucket{}, err
+		}
+		status, err := kv.Status(ctx)
+		if err != nil {
+			return bucket{}, err
+		}
+		return bucket{kv, status.Config()}, nil
+	}
+	return resource[bucket, jetstream.KeyValueConfig]{
+		"bucket " + name, jetstream.ErrBucketNotFound, jetstream.ErrBucketExists,
+		func(ctx context.Context) (bucket, error) {
+			kv, err := js.KeyValue(ctx, name)
+			return open(ctx, kv, err)
+		},
+		func(ctx context.Context, c jetstream.KeyValueConfig) (bucket, error) {
+			kv, err := js.CreateKeyValue(ctx, c)
+			return open(ctx, kv, err)
+		},
+		func(ctx context.Context, c jetstream.KeyValueConfig) (bucket, error) {
+			kv, err := js.UpdateKeyValue(ctx, c)
+			return open(ctx, kv, err)
+		},
+		func(b bucket) jetstream.KeyValueConfig { return b.config },
+	}
+}
+
 // checkID refuses an ID that cannot be one token of a subject.
 func checkID(id string) error {
 	ok := len(id) > 0 && len(id) <= 64
@@ -53,4 +98,111 @@ func checkID(id string) error {
 		return fmt.Errorf("%w: %.80q; use 1 to 64 of A-Z a-z 0-9 _ -", ErrID, id)
 	}
 	return nil
+}
+
+// setDefault sets a Config field that is zero, and refuses a value below least or above
+// most.
+func setDefault[T ~int | ~int64](field string, v *T, value, least T, most ...T) error {
+	if *v == 0 {
+		*v = value
+	}
+	if *v < least {
+		return fmt.Errorf("%w: %s is %v; use at least %v", ErrConfig, field, *v, least)
+	}
+	if len(most) > 0 && *v > most[0] {
+		return fmt.Errorf("%w: %s is %v; use at most %v", ErrConfig, field, *v, most[0])
+	}
+	return nil
+}
+
+// resource is a stream, consumer or bucket T with the settings C.
+type resource[T, C any] struct {
+	name            string
+	missing, exists error
+	find            func(context.Context) (T, error)
+	create, update  func(context.Context, C) (T, error)
+	settings        func(T) C
+}
+
+// ensure finds r, or creates it as want unless bind is set. It refuses what exists
+// with a weaker setting, or with another value in a field that exact names.
+func ensure[T, C any](ctx context.Context, r resource[T, C], want C, bind bool, exact ...string) (T, error) {
+	v, err := callAPI(ctx, r.find)
+	if errors.Is(err, r.missing) && !bind {
+		v, err = callAPI(ctx, func(ctx context.Context) (T, error) { return r.create(ctx, want) })
+		if errors.Is(err, r.exists) { // another process was faster
+			v, err = callAPI(ctx, r.find)
+		}
+	}
+	if err != nil {
+		return v, fmt.Errorf("%s: %w", r.name, err)
+	}
+	if _, err = strengthen(r.settings(v), want, exact); err != nil {
+		return v, fmt.Errorf("%w: %s has %w", ErrMismatch, r.name, err)
+	}
+	return v, nil
+}
+
+// provision is ensure, but it changes what ensure would refuse, and nothing else.
+func provision[T, C any](ctx context.Context, r resource[T, C], want C, exact ...string) (T, error) {
+	v, err := ensure(ctx, r, want, false, exact...)
+	if !errors.Is(err, ErrMismatch) {
+		return v, err
+	}
+	needed, _ := strengthen(r.settings(v), want, exact)
+	v, err = callAPI(ctx, func(ctx context.Context) (T, error) { return r.update(ctx, needed) })
+	if err != nil {
+		return v, fmt.Errorf("%s: %w", r.name, err)
+	}
+	return v, nil
+}
+
+// strengthen returns have with each setting replaced that is weaker than want, or
+// that exact names, and an error about the first of them. Weaker means: messages are
+// lost, dropped unread, stored twice, not stored, reordered or redelivered early. An
+// existing consumer keeps its start: OptStartSeq and OptStartTime are not compared.
+func strengthen[C any](have, want C, exact []string) (C, error) {
+	var first error
+	hs, ws := reflect.ValueOf(&have).Elem(), reflect.ValueOf(want)
+	for i := range hs.NumField() {
+		name, h, w := hs.Type().Field(i).Name, hs.Field(i), ws.Field(i)
+		weaker := slices.Contains(exact, name)
+		switch name {
+		case "Subjects", "Retention", "SubjectTransform", "NoAck", "Sealed", "PersistMode", "DeliverPolicy", "AckPolicy",
+			"FilterSubject", "FilterSubjects", "ReplayPolicy", "HeadersOnly", "BackOff", "MemoryStorage", "PriorityPolicy", "PriorityGroups", "PinnedTTL":
+			weaker = true
+		case "AllowMsgTTL", "AllowMsgSchedules", "AllowAtomicPublish", "AllowDirect", "AllowRollup", "DenyDelete", "DenyPurge", "DiscardNewPerSubject":
+			weaker = weaker || w.Bool()
+		case "Discard", "Replicas", "Duplicates", "SubjectDeleteMarkerTTL", "LimitMarkerTTL", "AckWait":
+			weaker = weaker || h.Int() < w.Int()
+		case "History":
+			weaker = weaker || h.Uint() < w.Uint()
+		case "Storage": // file is less than memory
+			weaker = weaker || h.Int() > w.Int()
+		case "MaxAckPending": // -1 is unlimited
+			weaker = weaker || h.Int() > 0 && h.Int() < w.Int()
+		case "MaxAge", "TTL", "MaxDeliver", "InactiveThreshold":
+			weaker = weaker || tighter(h, w)
+		case "MaxMsgs", "MaxBytes": // with discard new they drop nothing
+			weaker = weaker || tighter(h, w) && !discardsNew(hs) && !discardsNew(ws)
+		case "MaxMsgsPerSubject":
+			weaker = weaker || w.Int() > 0 || tighter(h, w) && !hs.FieldByName("DiscardNewPerSubject").Bool()
+		}
+		if weaker && !reflect.DeepEqual(h.Interface(), w.Interface()) {
+			first = cmp.Or(first, fmt.Errorf("%s %v, want %v", name, h, w))
+			h.Set(w)
+		}
+	}
+	return have, first
+}
+
+// discardsNew reports whether a full stream refuses messages; a bucket always does.
+func discardsNew(settings reflect.Value) bool {
+	discard := settings.FieldByName("Discard")
+	return !discard.IsValid() || discard.Int() == int64(jetstream.DiscardNew)
+}
+
+// tighter reports whether limit h is below limit w; 0 and -1 are unlimited.
+func tighter(h, w reflect.Value) bool {
+	return h.Int() > 0 && (w.Int() <= 0 || h.Int() < w.Int())
 }

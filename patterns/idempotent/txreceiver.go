@@ -8,54 +8,54 @@ import (
 	"time"
 )
 
-// What is said to the database, in words that SQLite and PostgreSQL share.
+// The SQL is valid for SQLite and for PostgreSQL.
 const (
 	createTable = `CREATE TABLE IF NOT EXISTS idempotent_done (
 	receiver TEXT NOT NULL, id TEXT NOT NULL, at BIGINT NOT NULL, PRIMARY KEY (receiver, id))`
-	createIndex  = `CREATE INDEX IF NOT EXISTS idempotent_done_at ON idempotent_done (receiver, at)`
-	selectRecord = `SELECT at FROM idempotent_done WHERE receiver = $1 AND id = $2`
-	insertRecord = `INSERT INTO idempotent_done (receiver, id, at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`
-	deleteOld    = `DELETE FROM idempotent_done WHERE receiver = $1 AND at < $2`
+	createIndex   = `CREATE INDEX IF NOT EXISTS idempotent_done_at ON idempotent_done (receiver, at)`
+	selectRecord  = `SELECT at FROM idempotent_done WHERE receiver = $1 AND id = $2`
+	insertRecord  = `INSERT INTO idempotent_done (receiver, id, at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`
+	deleteRecords = `DELETE FROM idempotent_done WHERE receiver = $1 AND at < $2`
 )
 
-// TxReceiver records what has been done in the transaction of the effect itself:
-// both take place, or neither.
+// TxReceiver records in the transaction of the effect which messages are done. The
+// database stores both or neither.
 type TxReceiver struct {
-	db    *sql.DB
-	name  string
-	keep  time.Duration
-	swept atomic.Int64 // when old records were last deleted
+	db      *sql.DB
+	name    string
+	maxAge  time.Duration
+	deleted atomic.Int64 // when old records were last deleted, in Unix milliseconds
 }
 
-// NewTxReceiver returns the receiver called name, and finds or creates its table,
-// idempotent_done. Those of one name share their record; another name is another
-// effect. The database is SQLite or PostgreSQL, whatever the driver.
+// NewTxReceiver returns the receiver name, and finds or creates the table
+// idempotent_done. Receivers with the same name share their records. The database is
+// SQLite or PostgreSQL, with any driver.
 func NewTxReceiver(ctx context.Context, db *sql.DB, name string, cfg Config) (*TxReceiver, error) {
 	cfg, err := cfg.normal()
-	if err == nil {
-		err = checkID(name)
-	}
-	if err == nil && db == nil {
-		err = fmt.Errorf("%w: db is nil", ErrConfig)
-	}
 	if err != nil {
 		return nil, err
 	}
-	r := &TxReceiver{db: db, name: name, keep: cfg.Keep}
-	if err = r.probe(ctx); err != nil && !cfg.Bind {
-		for _, create := range []string{createTable, createIndex} {
-			_, _ = db.ExecContext(ctx, create) // someone else may be quicker: what counts is the probe
-		}
-		err = r.probe(ctx)
+	if err := checkID(name); err != nil {
+		return nil, err
+	}
+	if db == nil {
+		return nil, fmt.Errorf("%w: receiver %s: db is nil", ErrConfig, name)
+	}
+	r := &TxReceiver{db: db, name: name, maxAge: cfg.MaxAge}
+	err = r.readTable(ctx)
+	if err != nil && !cfg.Bind {
+		_, _ = db.ExecContext(ctx, createTable) // can fail if another process creates it: readTable decides
+		_, _ = db.ExecContext(ctx, createIndex)
+		err = r.readTable(ctx)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("idempotent: table idempotent_done: %w", err)
+		return nil, fmt.Errorf("idempotent: receiver %s: table idempotent_done: %w", name, err)
 	}
 	return r, nil
 }
 
-// probe finds out whether the table is there.
-func (r *TxReceiver) probe(ctx context.Context) error {
+// readTable returns an error if the table cannot be read.
+func (r *TxReceiver) readTable(ctx context.Context) error {
 	rows, err := r.db.QueryContext(ctx, selectRecord, r.name, "")
 	if err != nil {
 		return err
@@ -63,48 +63,49 @@ func (r *TxReceiver) probe(ctx context.Context) error {
 	return rows.Close()
 }
 
-// Once calls effect unless that was done under this id before, and returns whether
-// it was done now. What the effect does by tx, and nothing else, is done once: if it
-// returns an error or panics, or the commit fails, nothing was done. Of two at once
-// the second waits for the first, or fails if the database says that it is busy.
+// Once calls effect unless the message id is done, and returns whether the effect took
+// place now. What effect writes with tx takes place once. If effect returns an error or
+// panics, or if the commit fails, nothing is stored, and the message is free for a
+// retry. A concurrent call for the same id waits for the first one, or returns the
+// database's error that it is busy.
 func (r *TxReceiver) Once(ctx context.Context, id string, effect func(ctx context.Context, tx *sql.Tx) error) (done bool, err error) {
-	if err := needs(ctx, id, effect != nil); err != nil {
+	if err := checkArguments(ctx, id, "effect", effect == nil); err != nil {
 		return false, err
 	}
 	tx, err := r.db.BeginTx(ctx, nil)
 	if err != nil {
-		return false, failed(id, err)
+		return false, wrap(id, err)
 	}
-	defer func() { _ = tx.Rollback() }() // does nothing once committed
-	now := time.Now()
-	if err := r.sweep(ctx, tx, now); err != nil {
-		return false, failed(id, err)
-	}
-	made, err := tx.ExecContext(ctx, insertRecord, r.name, id, now.UnixMilli())
+	defer func() { _ = tx.Rollback() }() // does nothing after a commit
+	isNew, err := r.record(ctx, tx, id)
 	if err != nil {
-		return false, failed(id, err)
+		return false, wrap(id, err)
 	}
-	n, err := made.RowsAffected()
-	if err != nil {
-		return false, failed(id, err)
-	}
-	if n > 0 {
+	if isNew {
 		if err := effect(ctx, tx); err != nil {
 			return false, err
 		}
 	}
 	if err := tx.Commit(); err != nil {
-		return false, failed(id, err)
+		return false, wrap(id, err)
 	}
-	return n > 0, nil
+	return isNew, nil
 }
 
-// sweep deletes, a few times per Keep, the records that are older, by our own clock.
-func (r *TxReceiver) sweep(ctx context.Context, tx *sql.Tx, now time.Time) error {
-	last := r.swept.Load()
-	if now.UnixMilli()-last < r.keep.Milliseconds()/16 || !r.swept.CompareAndSwap(last, now.UnixMilli()) {
-		return nil
+// record inserts the record of id, and returns whether there was none. It also deletes
+// old records, 16 times per MaxAge, by the clock of this process.
+func (r *TxReceiver) record(ctx context.Context, tx *sql.Tx, id string) (isNew bool, err error) {
+	now := time.Now()
+	last := r.deleted.Load()
+	if now.UnixMilli()-last >= r.maxAge.Milliseconds()/16 && r.deleted.CompareAndSwap(last, now.UnixMilli()) {
+		if _, err := tx.ExecContext(ctx, deleteRecords, r.name, now.Add(-r.maxAge).UnixMilli()); err != nil {
+			return false, err
+		}
 	}
-	_, err := tx.ExecContext(ctx, deleteOld, r.name, now.Add(-r.keep).UnixMilli())
-	return err
+	inserted, err := tx.ExecContext(ctx, insertRecord, r.name, id, now.UnixMilli())
+	if err != nil {
+		return false, err
+	}
+	rows, err := inserted.RowsAffected()
+	return rows > 0, err
 }
