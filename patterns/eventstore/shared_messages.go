@@ -29,8 +29,9 @@ func publishBatch(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg, waitFirs
 			m.Header.Set("Nats-Batch-Id", batch)
 			m.Header.Set("Nats-Batch-Sequence", strconv.Itoa(i+1))
 		}
-		if most := nc.MaxPayload(); most > 0 && int64(m.Size()) > most {
-			return 0, fmt.Errorf("%s: %d bytes, max_payload is %d: %w", m.Subject, m.Size(), most, nats.ErrMaxPayload)
+		size, most := m.Size()-len(m.Subject)-len(m.Reply), nc.MaxPayload() // the server counts headers and data
+		if most > 0 && int64(size) > most {
+			return 0, fmt.Errorf("%s: message %d has %d bytes, max_payload is %d: %w", m.Subject, i+1, size, most, nats.ErrMaxPayload)
 		}
 	}
 	if last > 0 {
