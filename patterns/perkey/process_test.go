@@ -98,3 +98,23 @@ func TestApplyChangesEvent(t *testing.T) {
 		require.Zero(t, unacked(t, js, 1))
 	})
 }
+
+// After a success, a failed event is retried after the first Backoff again.
+func TestBackoffStartsAgain(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		js, b := s.JetStream("owner"), newBank(0)
+		b.fails = func(e perkey.Event, try int) (bool, error) {
+			if e.Version == 1 && try <= 4 || e.Version == 2 && try == 1 {
+				return false, errors.New("broken")
+			}
+			return true, nil
+		}
+		stop := run(t, s.JetStream("books"), b, perkey.Config{Backoff: time.Second})
+		publish(t, js, deposit("a"), withdraw("a"))
+		time.Sleep(15500 * time.Millisecond) // 1 + 2 + 4 + 8 s
+		require.Equal(t, 100, b.now().balance["a"])
+		time.Sleep(time.Second)
+		require.Equal(t, 80, b.now().balance["a"])
+		require.NoError(t, stop())
+	})
+}
