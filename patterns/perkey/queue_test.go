@@ -202,25 +202,3 @@ func TestManyKeys(t *testing.T) {
 		}
 	})
 }
-
-// A gap waits for GapTimeout from its own beginning, also soon after another gap of the
-// key.
-func TestSecondGap(t *testing.T) {
-	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-		start, asked := time.Now(), []string{}
-		js, b := s.JetStream("owner"), newBank(0)
-		stop := run(t, s.JetStream("books"), b, perkey.Config{Missing: func(_ context.Context, _ string, from, to uint64) ([]perkey.Event, error) {
-			asked = append(asked, fmt.Sprint(time.Since(start).Round(100*time.Millisecond), " ", from, " to ", to))
-			return []perkey.Event{event("a", 3, 1)}, nil
-		}})
-		publish(t, js, event("a", 2, 1))
-		time.Sleep(time.Second)
-		publish(t, js, event("a", 1, 1))
-		time.Sleep(time.Second)
-		publish(t, js, event("a", 4, 1))
-		time.Sleep(10 * time.Second)
-		require.Equal(t, []string{"7s 3 to 3"}, asked)
-		require.Equal(t, 4, b.now().balance["a"])
-		require.NoError(t, stop())
-	})
-}
