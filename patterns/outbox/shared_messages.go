@@ -18,18 +18,17 @@ import (
 // there is one round trip. The stream needs AllowAtomicPublish, and the server 2.12.
 func publishBatch(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg, waitFirst bool) (uint64, error) {
 	batch, first, last := rand.Text(), 0, len(msgs)-1
+	if last > 0 {
+		msgs[last].Header.Set("Nats-Batch-Commit", "1")
+	}
 	for i, m := range msgs {
 		if last > 0 {
 			m.Header.Set("Nats-Batch-Id", batch)
 			m.Header.Set("Nats-Batch-Sequence", strconv.Itoa(i+1))
 		}
-		size, most := m.Size()-len(m.Subject)-len(m.Reply), nc.MaxPayload() // the server counts headers and data
-		if most > 0 && int64(size) > most {
+		if size, most := int64(m.Size()-len(m.Subject)-len(m.Reply)), nc.MaxPayload(); most > 0 && size > most { // as the server counts
 			return 0, fmt.Errorf("%s: message %d has %d bytes, max_payload is %d: %w", m.Subject, i+1, size, most, nats.ErrMaxPayload)
 		}
-	}
-	if last > 0 {
-		msgs[last].Header.Set("Nats-Batch-Commit", "1")
 	}
 	if last > 0 && waitFirst {
 		if _, err := requestAck(ctx, nc, msgs[0]); err != nil {
