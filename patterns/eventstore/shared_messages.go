@@ -65,13 +65,10 @@ func requestAck(ctx context.Context, nc *nats.Conn, m *nats.Msg) (uint64, error)
 	if err != nil || len(reply.Data) == 0 {
 		return 0, err
 	}
-	if err := json.Unmarshal(reply.Data, &ack); err != nil {
-		return 0, err
+	if err = json.Unmarshal(reply.Data, &ack); err == nil && ack.Error != nil {
+		err = ack.Error
 	}
-	if ack.Error != nil {
-		return 0, ack.Error
-	}
-	return ack.Seq, nil
+	return ack.Seq, err
 }
 
 // lastMessage returns the last message of a subject, or nil. It reads from the leader
