@@ -112,12 +112,12 @@ func wrap(err error, operation string) error {
 
 // Each event has its own subject: the server finds it by its subject index in a
 // stream of any size. It would scan the stream for events that share a subject.
-func (s *Store) event(id string, n any, kind string) string {
+func (s *Store) eventSubject(id string, n any, kind string) string {
 	return fmt.Sprintf("%s.event.%s.%v.%s", s.name, id, n, kind)
 }
 
-func (s *Store) allEvents(id string) string { return s.name + ".event." + id + ".>" }
-func (s *Store) snapshot(id string) string  { return s.name + ".snapshot." + id }
+func (s *Store) entitySubject(id string) string   { return s.name + ".event." + id + ".>" }
+func (s *Store) snapshotSubject(id string) string { return s.name + ".snapshot." + id }
 
 const (
 	// Deleted is the type of a tombstone: the last event of a deleted entity. Append one

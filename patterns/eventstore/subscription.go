@@ -56,7 +56,7 @@ func ConsumerConfig(name string, cfg SubscriptionConfig) (jetstream.ConsumerConf
 		cfg.Types = []string{"*"}
 	}
 	for _, kind := range cfg.Types {
-		c.FilterSubjects = append(c.FilterSubjects, (&Store{name: name}).event(cmp.Or(cfg.Entity, "*"), "*", kind))
+		c.FilterSubjects = append(c.FilterSubjects, (&Store{name: name}).eventSubject(cmp.Or(cfg.Entity, "*"), "*", kind))
 	}
 	return c, errors.Join(err, checkID(name))
 }
