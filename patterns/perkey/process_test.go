@@ -136,8 +136,8 @@ func TestSecondGap(t *testing.T) {
 		time.Sleep(time.Second)
 		publish(t, js, event("a", 4, 1))
 		time.Sleep(10 * time.Second)
-		require.Equal(t, []string{"7s 3 to 3"}, asked)
 		require.Equal(t, 4, b.now().balance["a"])
 		require.NoError(t, stop())
+		require.Equal(t, []string{"7s 3 to 3"}, asked)
 	})
 }

@@ -195,8 +195,8 @@ func TestAnotherClosesGap(t *testing.T) {
 				time.Sleep(time.Minute)
 				got, _ := ordered(t, js, "a")
 				require.Equal(t, c.want, strings.Join(got, ","))
-				require.Empty(t, asked)
 				require.NoError(t, stop())
+				require.Empty(t, asked)
 			})
 		})
 	}
