@@ -91,6 +91,13 @@ func TestStrengthenConsumer(t *testing.T) {
 		{"unlimited in flight", func(c *jetstream.ConsumerConfig) { c.MaxAckPending = -1 }, ""},
 		{"less in flight", func(c *jetstream.ConsumerConfig) { c.MaxAckPending = 9 }, "MaxAckPending 9, want 10"},
 		{"another filter", func(c *jetstream.ConsumerConfig) { c.FilterSubject = "jobs.b" }, "FilterSubject"},
+		{"the same filter in the other field", func(c *jetstream.ConsumerConfig) {
+			c.FilterSubject, c.FilterSubjects = "", []string{"jobs.a"}
+		}, ""},
+		{"more filters", func(c *jetstream.ConsumerConfig) {
+			c.FilterSubject, c.FilterSubjects = "", []string{"jobs.a", "jobs.b"}
+		}, "FilterSubject"},
+		{"another start", func(c *jetstream.ConsumerConfig) { c.DeliverPolicy = jetstream.DeliverNewPolicy }, "DeliverPolicy"},
 		{"no acks", func(c *jetstream.ConsumerConfig) { c.AckPolicy = jetstream.AckNonePolicy }, "AckPolicy"},
 		{"a backoff", func(c *jetstream.ConsumerConfig) { c.BackOff = []time.Duration{time.Second} }, "BackOff"},
 		{"deleted when unused", func(c *jetstream.ConsumerConfig) { c.InactiveThreshold = time.Minute }, "InactiveThreshold"},
@@ -107,9 +114,19 @@ func TestStrengthenConsumer(t *testing.T) {
 			}
 		})
 	}
+	several, reversed := want, want
+	several.FilterSubject, several.FilterSubjects = "", []string{"jobs.a", "jobs.b"}
+	reversed.FilterSubject, reversed.FilterSubjects = "", []string{"jobs.b", "jobs.a"}
+	_, weaker := strengthen(reversed, several, nil)
+	require.NoError(t, weaker, "the same filters in another order")
+	changed, weaker := strengthen(want, several, nil)
+	require.ErrorContains(t, weaker, "FilterSubject")
+	require.Equal(t, several, changed)
+	changed, _ = strengthen(several, want, nil)
+	require.Equal(t, want, changed)
 	ordered := want
 	ordered.MaxAckPending = 1
-	_, weaker := strengthen(want, ordered, []string{"MaxAckPending"})
+	_, weaker = strengthen(want, ordered, []string{"MaxAckPending"})
 	require.ErrorContains(t, weaker, "MaxAckPending 10, want 1")
 }
 

@@ -54,9 +54,24 @@ func TestPublishBatch(t *testing.T) {
 		foreign[1].Subject = "bad subject"
 		_, err = publishBatch(ctx, js.Conn(), foreign, true)
 		require.ErrorIs(t, err, nats.ErrBadSubject)
+		large := msgs(3)
+		large[2].Data = make([]byte, js.Conn().MaxPayload()-90) // it fits without Nats-Batch-Commit
+		tap, err := s.Connect("tap").SubscribeSync("jobs.0")
+		require.NoError(t, err)
+		_, err = publishBatch(ctx, js.Conn(), large, true)
+		require.ErrorIs(t, err, nats.ErrMaxPayload)
+		require.ErrorContains(t, err, "jobs.2: message 3 has ")
+		_, err = tap.NextMsg(time.Second)
+		require.ErrorIs(t, err, nats.ErrTimeout, "the first message is not published, either")
 		info, err = stream.Info(ctx)
 		require.NoError(t, err)
 		require.Equal(t, last, info.State.LastSeq, "nothing of these is stored")
+
+		exact := msgs(1)
+		exact[0].Header.Set("A", "b")
+		exact[0].Data = make([]byte, int(js.Conn().MaxPayload())-(exact[0].Size()-len(exact[0].Subject))+len("do"))
+		_, err = publishBatch(ctx, js.Conn(), exact, true)
+		require.NoError(t, err)
 
 		sub, err := js.Conn().Subscribe("elsewhere", func(m *nats.Msg) { _ = m.Respond([]byte(`{}`)) })
 		require.NoError(t, err)

@@ -22,12 +22,11 @@ type numberedMsg struct {
 // put holds msg. It returns whether msg replaced a message with the same number.
 func (q *reorderQueue) put(number uint64, msg jetstream.Msg) (replaced bool) {
 	i, replaced := q.find(number)
-	if replaced {
-		q.held[i].Msg = msg
-		return true
+	if !replaced {
+		q.held = slices.Insert(q.held, i, numberedMsg{number: number})
 	}
-	q.held = slices.Insert(q.held, i, numberedMsg{number, msg})
-	return false
+	q.held[i].Msg = msg
+	return replaced
 }
 
 // find returns the position of number in held, and whether it is there.
@@ -65,7 +64,9 @@ func (q *reorderQueue) advance(next uint64) (done []numberedMsg) {
 
 // evict removes and returns the last n messages: those with the highest numbers.
 func (q *reorderQueue) evict(n int) (last []numberedMsg) {
-	n = len(q.held) - max(0, min(n, len(q.held)))
-	q.held, last = q.held[:n:n], q.held[n:]
+	if n > 0 {
+		n = max(0, len(q.held)-n)
+		q.held, last = q.held[:n:n], q.held[n:]
+	}
 	return last
 }

@@ -105,3 +105,15 @@ func TestReorderQueueEdges(t *testing.T) {
 		require.Equal(t, []uint64{1, 2}, numbers(done))
 	})
 }
+
+// An evict of nothing, which follows each put, does not make the next put copy the queue.
+func TestReorderQueueAllocations(t *testing.T) {
+	allocations := testing.AllocsPerRun(1, func() {
+		q := reorderQueue{}
+		for n := range uint64(1000) {
+			q.put(n+1, nil)
+			q.evict(int(n) - 1000)
+		}
+	})
+	require.Less(t, allocations, 50.0)
+}

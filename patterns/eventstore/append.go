@@ -50,14 +50,14 @@ func (s *Store) append(ctx context.Context, id string, at Version, events []Even
 		if err := e.check(); err != nil {
 			return Version{}, err
 		}
-		msgs[i] = &nats.Msg{Subject: s.event(id, at.N+uint64(i)+1, e.Type), Data: e.Data, Header: nats.Header{HeaderID: {e.ID}}}
+		msgs[i] = &nats.Msg{Subject: s.eventSubject(id, at.N+uint64(i)+1, e.Type), Data: e.Data, Header: nats.Header{HeaderID: {e.ID}}}
 	}
 	return s.publish(ctx, id, at, events, msgs)
 }
 
 // publish stores msgs, all or none, if the entity is at version at.
 func (s *Store) publish(ctx context.Context, id string, at Version, events []Event, msgs []*nats.Msg) (Version, error) {
-	msgs[0].Header.Set(jetstream.ExpectedLastSubjSeqSubjHeader, s.allEvents(id))
+	msgs[0].Header.Set(jetstream.ExpectedLastSubjSeqSubjHeader, s.entitySubject(id))
 	msgs[0].Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(at.Seq, 10))
 	return retry(ctx, s, func(ctx context.Context) (Version, error) {
 		seq, err := publishBatch(ctx, s.js.Conn(), msgs, true)
@@ -76,7 +76,7 @@ func (s *Store) publish(ctx context.Context, id string, at Version, events []Eve
 
 // resolveConflict returns nil if events are already stored (a retry), or a *Conflict.
 func (s *Store) resolveConflict(ctx context.Context, id string, at Version, events []Event) (Version, error) {
-	head, err := s.lastEvent(ctx, s.allEvents(id))
+	head, err := s.lastEvent(ctx, s.entitySubject(id))
 	if err != nil {
 		return Version{}, err
 	}
@@ -85,7 +85,7 @@ func (s *Store) resolveConflict(ctx context.Context, id string, at Version, even
 	}
 	n, last := len(events), head
 	if end := at.N + uint64(n); n > 0 && end != head.Version.N {
-		if last, err = s.lastEvent(ctx, s.event(id, end, "*")); err != nil {
+		if last, err = s.lastEvent(ctx, s.eventSubject(id, end, "*")); err != nil {
 			return Version{}, err
 		}
 	}

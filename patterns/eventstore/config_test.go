@@ -2,6 +2,7 @@ package eventstore_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -70,6 +71,8 @@ func TestConsumerSettings(t *testing.T) {
 		{"other events", func(c *jetstream.ConsumerConfig) { c.FilterSubjects = []string{"accounts.event.ann.*.*"} }, "FilterSubjects"},
 		{"a longer AckWait", func(c *jetstream.ConsumerConfig) { c.AckWait = time.Minute }, ""},
 		{"another start", func(c *jetstream.ConsumerConfig) { c.OptStartSeq = 7 }, ""},
+		{"a start with new events", func(c *jetstream.ConsumerConfig) { c.DeliverPolicy, c.OptStartSeq = jetstream.DeliverNewPolicy, 0 }, ""},
+		{"the types in another order", func(c *jetstream.ConsumerConfig) { slices.Reverse(c.FilterSubjects) }, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			ctx, js := t.Context(), natstest.Start(t).JetStream("test")
@@ -89,6 +92,21 @@ func TestConsumerSettings(t *testing.T) {
 			require.ErrorContains(t, err, "consumer mailer has "+tc.weaker)
 		})
 	}
+}
+
+// NewSubscription accepts a consumer that an operator created with one filter.
+func TestOneFilter(t *testing.T) {
+	ctx, js := t.Context(), natstest.Start(t).JetStream("test")
+	store := open(t, js)
+	other, err := eventstore.ConsumerConfig("accounts", eventstore.SubscriptionConfig{Durable: "mailer"})
+	require.NoError(t, err)
+	other.FilterSubject, other.FilterSubjects = other.FilterSubjects[0], nil
+	_, err = js.CreateConsumer(ctx, "ACCOUNTS", other)
+	require.NoError(t, err)
+	_, err = eventstore.NewSubscription(ctx, store, eventstore.SubscriptionConfig{Durable: "mailer"})
+	require.NoError(t, err)
+	_, err = eventstore.NewSubscription(ctx, store, eventstore.SubscriptionConfig{Durable: "mailer", Entity: "ann"})
+	require.ErrorIs(t, err, eventstore.ErrMismatch)
 }
 
 // A durable Subscription to new events has the position of its consumer after a restart.

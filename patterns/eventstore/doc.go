@@ -50,20 +50,21 @@
 //     (TestGap). It may miss the latest events, because any replica can reply
 //     (TestStale). Append detects that.
 //   - Delivery and order: a Subscription receives every event in stream order,
-//     also across restarts (TestFaults, TestFeedGoesOn). A durable Subscription
-//     handles one event at a time and retries it before the next one, also
-//     after a panic (TestHandler). It can receive an event twice
-//     (TestDiesWithAnEvent).
+//     also across restarts (TestFaults, TestFeedGoesOn, TestNewMissesNone). A
+//     durable Subscription handles one event at a time and retries it before
+//     the next one, also after a panic (TestHandler). It can receive an event
+//     twice (TestDiesWithAnEvent).
 //   - Poison: an event whose handler returns ErrPoison is logged and skipped.
 //     It stays in the stream (TestHandler).
 //   - Shutdown: Run ends with its context. A Handler gets Grace to finish, and
-//     after that its event is redelivered (TestGrace, TestRunEnds).
+//     after that its event is redelivered (TestGrace, TestGraceIgnored). Run
+//     returns an error if it cannot continue (TestRunEnds, TestRunEndsLater).
 //   - Delay: not promised. After a disconnect, events arrive when the client
 //     has reconnected (TestFeedGoesOn).
 //   - Erasure: after [Store.Erase] the stream holds only a tombstone of the
 //     entity. Late appends and snapshots are rejected (TestConformance).
 //   - Deadlines: every call ends with its context, or after 10 s if the context
-//     has no deadline. Requests whose reply was lost are retried
+//     has no deadline (TestDeadline). Requests whose reply was lost are retried
 //     (TestLostAnswer).
 //
 // # Limits

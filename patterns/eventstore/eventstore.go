@@ -47,7 +47,7 @@ type Config struct {
 
 func (c Config) normal() (Config, error) {
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
-	return c, errors.Join(setDefault("Replicas", &c.Replicas, 1, 1), setDefault("MaxBytes", &c.MaxBytes, 0, 0))
+	return c, errors.Join(setDefault("Replicas", &c.Replicas, 1, 1, 5), setDefault("MaxBytes", &c.MaxBytes, 0, 0))
 }
 
 // StreamConfig returns the stream of the store with that name.
@@ -112,12 +112,12 @@ func wrap(err error, operation string) error {
 
 // Each event has its own subject: the server finds it by its subject index in a
 // stream of any size. It would scan the stream for events that share a subject.
-func (s *Store) event(id string, n any, kind string) string {
+func (s *Store) eventSubject(id string, n any, kind string) string {
 	return fmt.Sprintf("%s.event.%s.%v.%s", s.name, id, n, kind)
 }
 
-func (s *Store) allEvents(id string) string { return s.name + ".event." + id + ".>" }
-func (s *Store) snapshot(id string) string  { return s.name + ".snapshot." + id }
+func (s *Store) entitySubject(id string) string   { return s.name + ".event." + id + ".>" }
+func (s *Store) snapshotSubject(id string) string { return s.name + ".snapshot." + id }
 
 const (
 	// Deleted is the type of a tombstone: the last event of a deleted entity. Append one

@@ -70,6 +70,7 @@ func TestBadInput(t *testing.T) {
 		"data of another type":              {ok[0].Decode(new(int)), eventstore.ErrEvent, "deposited"},
 		"a context that has ended":          {add(ended, "ann", ok...), context.Canceled, "append to ann"},
 		"negative MaxBytes":                 {newStore("x", eventstore.Config{MaxBytes: -1}), eventstore.ErrConfig, "MaxBytes"},
+		"too many replicas":                 {newStore("x", eventstore.Config{Replicas: 6}), eventstore.ErrConfig, "Replicas is 6; use at most 5"},
 		"negative replicas":                 {newStore("x", eventstore.Config{Replicas: -1}), eventstore.ErrConfig, "Replicas"},
 		"a short AckWait":                   {subscribe(eventstore.SubscriptionConfig{Durable: "d", AckWait: 1}), eventstore.ErrConfig, "at least 100ms"},
 		"a negative backoff":                {subscribe(eventstore.SubscriptionConfig{Backoff: -1}), eventstore.ErrConfig, "Backoff"},

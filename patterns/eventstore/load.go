@@ -42,9 +42,9 @@ type page struct {
 }
 
 func (s *Store) readPage(ctx context.Context, id string, after Version) (page, error) {
-	p, err := s.directGet(ctx, `"multi_last":["`+s.allEvents(id)+`"]`, after)
+	p, err := s.directGet(ctx, `"multi_last":["`+s.entitySubject(id)+`"]`, after)
 	if errors.Is(err, errTooMany) { // this scans the stream instead of its subject index
-		return s.directGet(ctx, `"next_by_subj":"`+s.allEvents(id)+`"`, after)
+		return s.directGet(ctx, `"next_by_subj":"`+s.entitySubject(id)+`"`, after)
 	}
 	return p, err
 }

@@ -82,3 +82,82 @@ func TestRunEnds(t *testing.T) {
 		}), "closed")
 	})
 }
+
+// The event of a Handler that ignores its context is redelivered after Grace, and not
+// only when the Handler returns.
+func TestGraceIgnored(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		cfg := eventstore.SubscriptionConfig{Durable: "d", AckWait: 6 * time.Second, Grace: 10 * time.Second}
+		store := open(t, s.JetStream("one"))
+		_, err := store.Append(t.Context(), "ann", eventstore.Version{}, mustEvents("a")...)
+		require.NoError(t, err)
+		stopping, stop := context.WithTimeout(t.Context(), time.Second)
+		defer stop()
+		one, err := eventstore.NewSubscription(t.Context(), store, cfg)
+		require.NoError(t, err)
+		done := make(chan error, 1)
+		go func() {
+			done <- one.Run(stopping, func(context.Context, eventstore.Event) error { time.Sleep(time.Minute); return nil })
+		}()
+		time.Sleep(100 * time.Millisecond)
+		start, took := time.Now(), time.Duration(0)
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		two, err := eventstore.NewSubscription(t.Context(), open(t, s.JetStream("two")), cfg)
+		require.NoError(t, err)
+		require.NoError(t, two.Run(ctx, func(context.Context, eventstore.Event) error { took = time.Since(start); cancel(); return nil }))
+		require.Greater(t, took, 10*time.Second, "not within Grace")
+		require.Less(t, took, 18*time.Second, "1 s, Grace and AckWait")
+		require.NoError(t, <-done)
+	})
+}
+
+// Run ends if its consumer or its stream is deleted during a disconnect.
+func TestRunEndsLater(t *testing.T) {
+	for name, remove := range map[string]func(ctx context.Context, js jetstream.JetStream) error{
+		"the consumer": func(ctx context.Context, js jetstream.JetStream) error {
+			return js.DeleteConsumer(ctx, "ACCOUNTS", "mailer")
+		},
+		"the stream": func(ctx context.Context, js jetstream.JetStream) error { return js.DeleteStream(ctx, "ACCOUNTS") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				sub, err := eventstore.NewSubscription(ctx, open(t, s.JetStream("mailer")), eventstore.SubscriptionConfig{Durable: "mailer"})
+				require.NoError(t, err)
+				done := make(chan error, 1)
+				go func() { done <- sub.Run(ctx, func(context.Context, eventstore.Event) error { return nil }) }()
+				time.Sleep(time.Second)
+				s.Link("mailer").Down()
+				require.NoError(t, remove(ctx, s.JetStream("operator")))
+				s.Link("mailer").Up()
+				require.ErrorContains(t, <-done, "eventstore: subscription: ")
+				require.NoError(t, ctx.Err(), "in time")
+			})
+		})
+	}
+}
+
+// Without a deadline, each call ends after 10 s while the server does not reply.
+func TestDeadline(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		store, ctx := open(t, s.JetStream("writer")), context.Background()
+		s.Link("writer").Delay(time.Hour)
+		for name, call := range map[string]func() error{
+			"Append":       func() error { _, err := store.Append(ctx, "ann", eventstore.Version{}, mustEvents("a")...); return err },
+			"Load":         func() error { _, _, err := read(ctx, store, "ann"); return err },
+			"SaveSnapshot": func() error { return store.SaveSnapshot(ctx, "ann", eventstore.Version{}, 1) },
+			"Snapshot":     func() error { _, err := store.Snapshot(ctx, "ann", new(int)); return err },
+			"Erase":        func() error { return store.Erase(ctx, "ann") },
+			"New": func() error {
+				_, err := eventstore.New(ctx, s.JetStream("writer"), "accounts", eventstore.Config{})
+				return err
+			},
+		} {
+			start := time.Now()
+			require.ErrorIs(t, call(), context.DeadlineExceeded, name)
+			require.InDelta(t, 10, time.Since(start).Seconds(), 0.5, name)
+		}
+	})
+}

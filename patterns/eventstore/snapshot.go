@@ -22,7 +22,7 @@ func (s *Store) SaveSnapshot(ctx context.Context, id string, at Version, state a
 	if err != nil {
 		return fmt.Errorf("%w: snapshot of %s: %w", ErrEvent, id, err)
 	}
-	m := &nats.Msg{Subject: s.snapshot(id), Data: data, Header: nats.Header{
+	m := &nats.Msg{Subject: s.snapshotSubject(id), Data: data, Header: nats.Header{
 		HeaderVersion:       {fmt.Sprintf("%d %d", at.N, at.Seq)},
 		jetstream.MsgRollup: {jetstream.MsgRollupSubject},
 	}}
@@ -39,7 +39,7 @@ func (s *Store) Snapshot(ctx context.Context, id string, state any) (Version, er
 	}
 	// From the leader: a replica can still have a snapshot that was erased.
 	m, err := retry(ctx, s, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
-		return lastMessage(ctx, s.js, streamName(s.name), s.snapshot(id))
+		return lastMessage(ctx, s.js, streamName(s.name), s.snapshotSubject(id))
 	})
 	if err != nil || m == nil {
 		return Version{}, wrap(err, "read the snapshot of "+id)
@@ -64,7 +64,7 @@ func (s *Store) Erase(ctx context.Context, id string) error {
 }
 
 func (s *Store) erase(ctx context.Context, id string) error {
-	head, err := s.lastEvent(ctx, s.allEvents(id))
+	head, err := s.lastEvent(ctx, s.entitySubject(id))
 	if err != nil || head.Version.N == 0 {
 		return err
 	}
@@ -75,7 +75,7 @@ func (s *Store) erase(ctx context.Context, id string) error {
 		}
 		return s.erase(ctx, id)
 	}
-	for _, subject := range []string{s.allEvents(id), s.snapshot(id)} { // late appends and snapshots are rejected from now on
+	for _, subject := range []string{s.entitySubject(id), s.snapshotSubject(id)} { // late appends and snapshots are rejected from now on
 		err = errors.Join(err, s.stream.Purge(ctx, jetstream.WithPurgeSubject(subject), jetstream.WithPurgeSequence(head.Version.Seq)))
 	}
 	return err

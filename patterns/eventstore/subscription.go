@@ -56,7 +56,7 @@ func ConsumerConfig(name string, cfg SubscriptionConfig) (jetstream.ConsumerConf
 		cfg.Types = []string{"*"}
 	}
 	for _, kind := range cfg.Types {
-		c.FilterSubjects = append(c.FilterSubjects, (&Store{name: name}).event(cmp.Or(cfg.Entity, "*"), "*", kind))
+		c.FilterSubjects = append(c.FilterSubjects, (&Store{name: name}).eventSubject(cmp.Or(cfg.Entity, "*"), "*", kind))
 	}
 	return c, errors.Join(err, checkID(name))
 }
@@ -172,16 +172,18 @@ func (s *Subscription) handle(ctx context.Context, h Handler, msg jetstream.Msg)
 	return nil
 }
 
-// call calls h with the event in msg. The server does not redeliver it meanwhile.
+// call calls h with the event in msg. The server does not redeliver it before Grace ends.
 func (s *Subscription) call(ctx context.Context, h Handler, msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
 	e, err := parse(msg.Subject(), msg.Headers(), msg.Data(), meta.Sequence.Stream, meta.Timestamp)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrPoison, err)
 	}
-	work, cancel := withGrace(ctx, s.cfg.Grace)
-	defer cancel()
+	stopProgress := func() {}
 	if !s.live {
-		defer keepInProgress(s.cfg.AckWait, s.store.cfg.Log, func() []jetstream.Msg { return []jetstream.Msg{msg} })()
+		stopProgress = keepInProgress(s.cfg.AckWait, s.store.cfg.Log, func() []jetstream.Msg { return []jetstream.Msg{msg} })
+		defer stopProgress()
 	}
+	work, cancel := withGrace(ctx, s.cfg.Grace, stopProgress)
+	defer cancel()
 	return callHandler(work, s.store.cfg.Log, msg.Subject(), h, e)
 }

@@ -155,3 +155,29 @@ func TestDiesWithAnEvent(t *testing.T) {
 		require.Equal(t, []string{"30s a", "30s b"}, got)
 	})
 }
+
+// A live Subscription to new events misses none if its consumer is recreated before the
+// first of them.
+func TestNewMissesNone(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		writer := open(t, s.JetStream("writer"))
+		v, err := writer.Append(t.Context(), "ann", eventstore.Version{}, mustEvents("old")...)
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		sub, err := eventstore.NewSubscription(ctx, open(t, s.JetStream("reader")), eventstore.SubscriptionConfig{New: true})
+		require.NoError(t, err)
+		got, done := "", make(chan error, 1)
+		go func() {
+			done <- sub.Run(ctx, func(_ context.Context, e eventstore.Event) error { got += e.ID; return nil })
+		}()
+		time.Sleep(time.Second)
+		s.Link("reader").Down()
+		time.Sleep(6 * time.Minute) // the server deletes the consumer
+		_, err = writer.Append(t.Context(), "ann", v, mustEvents("new")...)
+		require.NoError(t, err)
+		s.Link("reader").Up()
+		require.NoError(t, <-done)
+		require.Equal(t, "new", got)
+	})
+}

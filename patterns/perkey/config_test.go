@@ -2,6 +2,7 @@ package perkey_test
 
 import (
 	"context"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +39,7 @@ func TestBadInput(t *testing.T) {
 			require.ErrorIs(t, perkey.Provision(ctx, js, id, "books", perkey.Config{}), perkey.ErrID, "%.20q", id)
 		}
 		require.ErrorIs(t, perkey.Publish(ctx, js, "bank", event("a", 0, 1)), perkey.ErrVersion)
+		require.ErrorIs(t, perkey.Publish(ctx, js, "bank", event("a", math.MaxInt64+1, 1)), perkey.ErrVersion, "no version follows the highest one")
 		require.ErrorIs(t, perkey.Publish(ctx, js, "bank", perkey.Event{Key: "a", Version: 1, Data: make([]byte, 2<<20)}), nats.ErrMaxPayload)
 		require.ErrorIs(t, perkey.Publish(ended, js, "bank", deposit("a")), context.Canceled)
 		for field, cfg := range map[string]perkey.Config{

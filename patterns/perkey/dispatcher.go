@@ -79,13 +79,13 @@ func (d *Dispatcher) Run(ctx context.Context, ledger Ledger) error {
 	d.ledger = ledger
 	running, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	work, cancel := withGrace(running, d.cfg.Grace)
+	stopProgress := keepInProgress(d.cfg.Takeover, d.cfg.Log, d.heldMessages)
+	work, cancel := withGrace(running, d.cfg.Grace, stopProgress) // an Apply that ignores its context keeps no event
 	defer cancel()
 	var all sync.WaitGroup
 	for range d.cfg.Concurrency {
 		all.Go(func() { d.runWorker(running, work) })
 	}
-	stopProgress := keepInProgress(d.cfg.Takeover, d.cfg.Log, d.heldMessages)
 	for _, p := range d.partitions {
 		wait, err := d.readPartition(running, p, fail)
 		if err != nil {
@@ -123,9 +123,7 @@ func (d *Dispatcher) runWorker(running, work context.Context) {
 		select {
 		case <-running.Done():
 		case q := <-d.ready:
-			if running.Err() == nil { // select chooses at random
-				d.process(work, q)
-			}
+			d.process(work, q)
 		}
 	}
 }
@@ -148,9 +146,6 @@ func (d *Dispatcher) release(ctx context.Context) {
 	for _, msg := range d.heldMessages() {
 		warnIf(d.cfg.Log, "nak", msg, msg.Nak())
 	}
-	d.mu.Lock()
-	d.queues = nil // stops the timers
-	d.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	for _, p := range d.partitions {

@@ -53,10 +53,11 @@
 //   - Concurrency: Concurrency keys are processed at the same time
 //     (TestSharedSerialises).
 //   - Retry: a failed event is retried after Backoff, which doubles up to 10 s
-//     (TestFailedHoldsBack). A panic is a failure (TestPanic).
-//   - Missing events: Missing is called after GapTimeout, and again (TestGap). It
-//     may return some events, in any order (TestMissingInAnyOrder,
-//     TestMissingFails).
+//     (TestFailedHoldsBack, TestBackoffStartsAgain). A panic is a failure
+//     (TestPanic).
+//   - Missing events: Missing is called after GapTimeout, and again (TestGap,
+//     TestSecondGap). It may return some events, in any order
+//     (TestMissingInAnyOrder, TestMissingFails).
 //   - Memory: at most Buffer events are held, at most half of them in keys that
 //     wait. An evicted event is redelivered after GapTimeout (TestBuffer).
 //   - Partitions: a key stays in its partition, and one process reads it
@@ -64,7 +65,9 @@
 //     Takeover after a crash (TestTakeover). The Ledger refuses an event from a
 //     process that was paused for longer (TestTakeover/paused_for_long).
 //   - Shutdown: Run finishes the running Apply calls within Grace, and naks the
-//     rest (TestStop). It returns an error if a consumer is gone (TestRunEnds).
+//     rest (TestStop, TestStopFull). If a call lasts longer, all are redelivered
+//     after Takeover (TestGraceIgnored). Run returns an error if a consumer is
+//     gone (TestRunEnds).
 //   - Validation: a message without a version is terminated. That is logged, and
 //     the server publishes an advisory (TestNoVersion).
 //

@@ -65,3 +65,20 @@ func TestStreamFull(t *testing.T) {
 		require.NoError(t, stop())
 	})
 }
+
+// A process with a full buffer that stops makes all events available at once.
+func TestStopFull(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		js, b := s.JetStream("owner"), newBank(0)
+		stop := run(t, s.JetStream("one"), newBank(time.Hour), perkey.Config{Concurrency: 1, Buffer: 2, Grace: time.Second})
+		for _, k := range accounts(20) {
+			publish(t, js, deposit(k))
+		}
+		time.Sleep(time.Second)
+		require.NoError(t, stop())
+		stop = run(t, s.JetStream("two"), b, perkey.Config{})
+		time.Sleep(time.Second)
+		require.Len(t, b.now().balance, 20)
+		require.NoError(t, stop())
+	})
+}

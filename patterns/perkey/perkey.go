@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -109,8 +110,8 @@ func Publish(ctx context.Context, js jetstream.JetStream, topic string, e Event)
 	if err := cmp.Or(checkID(topic), checkID(e.Key)); err != nil {
 		return err
 	}
-	if e.Version == 0 {
-		return fmt.Errorf("%w: 0; the first version is 1", ErrVersion)
+	if e.Version == 0 || e.Version > math.MaxInt64 {
+		return fmt.Errorf("%w: %d; use 1 to %d", ErrVersion, e.Version, math.MaxInt64)
 	}
 	version := strconv.FormatUint(e.Version, 10)
 	msg := &nats.Msg{Subject: "perkey." + topic + "." + e.Key, Header: copyHeader(e.Header, "Perkey-"), Data: e.Data}
@@ -132,7 +133,7 @@ func parseEvent(msg jetstream.Msg) (Event, error) {
 	e := Event{Key: lastToken(msg.Subject()), Header: msg.Headers(), Data: msg.Data()}
 	text := e.Header.Get(HeaderVersion)
 	var err error
-	e.Version, err = strconv.ParseUint(text, 10, 64)
+	e.Version, err = strconv.ParseUint(text, 10, 63) // 63 bits: a next version always exists
 	if err != nil || e.Version == 0 {
 		return e, fmt.Errorf("%w: header %s is %.40q; publish with Publish", ErrVersion, HeaderVersion, text)
 	}

@@ -1,6 +1,7 @@
 package perkey_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -40,5 +41,17 @@ func TestNoVersion(t *testing.T) {
 		}
 		require.NoError(t, stop())
 		require.Zero(t, unacked(t, js, 1))
+	})
+}
+
+// Publish ends after 10 s while the server does not reply.
+func TestPublishDeadline(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		js := s.JetStream("owner")
+		require.NoError(t, perkey.Provision(t.Context(), js, "bank", "books", perkey.Config{}))
+		s.Link("owner").Delay(time.Hour)
+		start := time.Now()
+		require.ErrorIs(t, perkey.Publish(context.Background(), js, "bank", deposit("a")), context.DeadlineExceeded)
+		require.InDelta(t, 10, time.Since(start).Seconds(), 0.5)
 	})
 }

@@ -3,6 +3,7 @@ package perkey_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -96,5 +97,47 @@ func TestApplyChangesEvent(t *testing.T) {
 		require.Equal(t, 80, b.now().balance["a"])
 		require.NoError(t, stop())
 		require.Zero(t, unacked(t, js, 1))
+	})
+}
+
+// After a success, a failed event is retried after the first Backoff again.
+func TestBackoffStartsAgain(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		js, b := s.JetStream("owner"), newBank(0)
+		b.fails = func(e perkey.Event, try int) (bool, error) {
+			if e.Version == 1 && try <= 4 || e.Version == 2 && try == 1 {
+				return false, errors.New("broken")
+			}
+			return true, nil
+		}
+		stop := run(t, s.JetStream("books"), b, perkey.Config{Backoff: time.Second})
+		publish(t, js, deposit("a"), withdraw("a"))
+		time.Sleep(15500 * time.Millisecond) // 1 + 2 + 4 + 8 s
+		require.Equal(t, 100, b.now().balance["a"])
+		time.Sleep(time.Second)
+		require.Equal(t, 80, b.now().balance["a"])
+		require.NoError(t, stop())
+	})
+}
+
+// A gap waits for GapTimeout from its own beginning, also soon after another gap of the
+// key.
+func TestSecondGap(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		start, asked := time.Now(), []string{}
+		js, b := s.JetStream("owner"), newBank(0)
+		stop := run(t, s.JetStream("books"), b, perkey.Config{Missing: func(_ context.Context, _ string, from, to uint64) ([]perkey.Event, error) {
+			asked = append(asked, fmt.Sprint(time.Since(start).Round(100*time.Millisecond), " ", from, " to ", to))
+			return []perkey.Event{event("a", 3, 1)}, nil
+		}})
+		publish(t, js, event("a", 2, 1))
+		time.Sleep(time.Second)
+		publish(t, js, event("a", 1, 1))
+		time.Sleep(time.Second)
+		publish(t, js, event("a", 4, 1))
+		time.Sleep(10 * time.Second)
+		require.Equal(t, 4, b.now().balance["a"])
+		require.NoError(t, stop())
+		require.Equal(t, []string{"7s 3 to 3"}, asked)
 	})
 }

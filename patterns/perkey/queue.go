@@ -87,12 +87,9 @@ func (d *Dispatcher) deactivate(q *keyQueue, wait time.Duration) (evicted []numb
 	return d.evict(q)
 }
 
-// evict removes the last events of an idle queue while idle queues hold more than half
-// of the buffer. The other half is for queues that can continue.
+// evict removes the last events of q, which has become idle or longer, while idle queues
+// hold more than half of the buffer. The other half is for queues that can continue.
 func (d *Dispatcher) evict(q *keyQueue) (evicted []numberedMsg) {
-	if q.active {
-		return nil
-	}
 	evicted = q.evict(d.idle - d.cfg.Buffer/2)
 	d.idle -= len(evicted)
 	return evicted

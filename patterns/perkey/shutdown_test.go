@@ -108,3 +108,31 @@ func TestStop(t *testing.T) {
 		})
 	}
 }
+
+// The events of an Apply that ignores its context are redelivered after Grace, and not only
+// when Apply returns.
+func TestGraceIgnored(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		js, b, cfg := s.JetStream("owner"), newBank(0), perkey.Config{Takeover: 6 * time.Second, Grace: 10 * time.Second}
+		stop := run(t, s.JetStream("one"), stuck{newBank(0)}, cfg)
+		publish(t, js, deposit("a"), withdraw("a"))
+		time.Sleep(time.Second)
+		stopped := make(chan error, 1)
+		go func() { stopped <- stop() }()
+		next := run(t, s.JetStream("two"), b, cfg)
+		time.Sleep(10 * time.Second)
+		require.Empty(t, b.now().balance, "not within Grace")
+		time.Sleep(12 * time.Second)
+		require.Equal(t, 80, b.now().balance["a"], "Takeover after Grace")
+		require.NoError(t, next())
+		require.NoError(t, <-stopped)
+	})
+}
+
+// stuck is a ledger whose Apply ignores its context for an hour.
+type stuck struct{ *bank }
+
+func (stuck) Apply(context.Context, perkey.Event) error {
+	time.Sleep(time.Hour)
+	return errRefused
+}

@@ -153,8 +153,8 @@ func provision[T, C any](ctx context.Context, r resource[T, C], want C, exact ..
 
 // strengthen returns have with each setting replaced that is weaker than want, or
 // that exact names, and an error about the first of them. Weaker means: messages are
-// lost, dropped unread, stored twice, not stored, reordered or redelivered early. An
-// existing consumer keeps its start: OptStartSeq and OptStartTime are not compared.
+// lost, dropped unread, stored twice, not stored, reordered or redelivered early. A
+// consumer keeps its first start: only a start with all messages is compared.
 func strengthen[C any](have, want C, exact []string) (C, error) {
 	var first error
 	hs, ws := reflect.ValueOf(&have).Elem(), reflect.ValueOf(want)
@@ -162,9 +162,13 @@ func strengthen[C any](have, want C, exact []string) (C, error) {
 		name, h, w := hs.Type().Field(i).Name, hs.Field(i), ws.Field(i)
 		weaker := slices.Contains(exact, name)
 		switch name {
-		case "Subjects", "Retention", "SubjectTransform", "NoAck", "Sealed", "PersistMode", "DeliverPolicy", "AckPolicy",
-			"FilterSubject", "FilterSubjects", "ReplayPolicy", "HeadersOnly", "BackOff", "MemoryStorage", "PriorityPolicy", "PriorityGroups", "PinnedTTL":
+		case "Subjects", "Retention", "SubjectTransform", "NoAck", "Sealed", "PersistMode", "AckPolicy", "ReplayPolicy",
+			"HeadersOnly", "BackOff", "MemoryStorage", "PriorityPolicy", "PriorityGroups", "PinnedTTL":
 			weaker = true
+		case "DeliverPolicy": // another start can skip messages that want includes
+			weaker = weaker || w.Int() == int64(jetstream.DeliverAllPolicy)
+		case "FilterSubject", "FilterSubjects":
+			weaker = weaker || !slices.Equal(filters(hs), filters(ws))
 		case "AllowMsgTTL", "AllowMsgSchedules", "AllowAtomicPublish", "AllowDirect", "AllowRollup", "DenyDelete", "DenyPurge", "DiscardNewPerSubject":
 			weaker = weaker || w.Bool()
 		case "Discard", "Replicas", "Duplicates", "SubjectDeleteMarkerTTL", "LimitMarkerTTL", "AckWait":
@@ -188,6 +192,15 @@ func strengthen[C any](have, want C, exact []string) (C, error) {
 		}
 	}
 	return have, first
+}
+
+// filters returns the subjects of a consumer, which has them in one of two fields.
+func filters(settings reflect.Value) []string {
+	subjects := slices.Sorted(slices.Values(settings.FieldByName("FilterSubjects").Interface().([]string)))
+	if subject := settings.FieldByName("FilterSubject").String(); subject != "" {
+		subjects = append(subjects, subject)
+	}
+	return subjects
 }
 
 // discardsNew reports whether a full stream refuses messages; a bucket always does.

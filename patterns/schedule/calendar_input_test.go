@@ -70,7 +70,7 @@ func TestBadInput(t *testing.T) {
 func TestStreams(t *testing.T) {
 	s := natstest.Start(t)
 	ctx, js := t.Context(), s.JetStream("a")
-	for field, cfg := range map[string]schedule.Config{"MaxAge": {MaxAge: 1500 * time.Millisecond}, "MaxAge is -1s": {MaxAge: -time.Second}, "MaxAge is 2562047h47m16s": {MaxAge: math.MaxInt64 / time.Second * time.Second}, "Replicas": {Replicas: -1}} {
+	for field, cfg := range map[string]schedule.Config{"MaxAge": {MaxAge: 1500 * time.Millisecond}, "MaxAge is -1s": {MaxAge: -time.Second}, "MaxAge is 2562047h47m16s": {MaxAge: math.MaxInt64 / time.Second * time.Second}, "Replicas": {Replicas: -1}, "Replicas is 6": {Replicas: 6}} {
 		_, err := schedule.New(ctx, js, "shop", cfg)
 		require.ErrorIs(t, err, schedule.ErrConfig)
 		require.ErrorContains(t, err, field)

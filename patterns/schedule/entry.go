@@ -25,9 +25,10 @@ type Entry struct {
 }
 
 // ReadEntry returns the Entry of a due message.
-func ReadEntry(m jetstream.Msg) Entry { return read(m.Subject(), m.Headers(), m.Data()) }
+func ReadEntry(m jetstream.Msg) Entry { return parseEntry(m.Subject(), m.Headers(), m.Data()) }
 
-func read(subject string, h nats.Header, data []byte) Entry {
+// parseEntry returns the Entry of a message. Next is zero if the message was not due yet.
+func parseEntry(subject string, h nats.Header, data []byte) Entry {
 	e := Entry{When: h.Get(HeaderWhen), By: h.Get(HeaderBy), Header: callerHeader(h), Data: data}
 	if tokens := strings.Split(subject, "."); len(tokens) > 2 {
 		e.ID = tokens[2]
@@ -62,10 +63,10 @@ func (c *Calendar) Get(ctx context.Context, id string) (Entry, error) {
 
 // newEntry returns the Entry of a schedule; last is the last message of its ID.
 func newEntry(scheduled, last *jetstream.RawStreamMsg) Entry {
-	e := read(scheduled.Subject, scheduled.Header, scheduled.Data)
+	e := parseEntry(scheduled.Subject, scheduled.Header, scheduled.Data)
 	when := scheduled.Header.Get(jetstream.ScheduleHeader)
 	if last.Header.Get(headerScheduler) == scheduled.Subject { // it was due before
-		e.Next = read("", last.Header, nil).Next
+		e.Next = parseEntry("", last.Header, nil).Next
 	} else if at, ok := strings.CutPrefix(when, "@at "); ok {
 		e.Next, _ = time.Parse(time.RFC3339Nano, at)
 	} else if every, ok := strings.CutPrefix(when, "@every "); ok {
@@ -97,7 +98,7 @@ func (c *Calendar) List(ctx context.Context) (entries []Entry, err error) {
 		return nil, fmt.Errorf("schedule: list: %w", err)
 	}
 	for subject := range info.State.Subjects {
-		e, err := c.Get(ctx, read(subject, nil, nil).ID)
+		e, err := c.Get(ctx, parseEntry(subject, nil, nil).ID)
 		if errors.Is(err, ErrNotFound) { // it was due or cancelled meanwhile
 			continue
 		}

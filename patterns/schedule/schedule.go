@@ -53,7 +53,7 @@ const (
 )
 
 func (c Config) normal() (Config, error) {
-	err := errors.Join(setDefault("MaxAge", &c.MaxAge, week, time.Second), setDefault("Replicas", &c.Replicas, 1, 1))
+	err := errors.Join(setDefault("MaxAge", &c.MaxAge, week, time.Second), setDefault("Replicas", &c.Replicas, 1, 1, 5))
 	if c.MaxAge > century || c.MaxAge%time.Second != 0 {
 		err = errors.Join(err, fmt.Errorf("%w: MaxAge is %v; use whole seconds, at most %v", ErrConfig, c.MaxAge, century))
 	}

@@ -175,3 +175,17 @@ func TestRepeat(t *testing.T) {
 		require.Len(t, due(t, s), 1)
 	})
 }
+
+// An equal message with another MaxAge replaces the scheduled one.
+func TestMaxAge(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		for _, maxAge := range []time.Duration{time.Hour, 2 * time.Hour} {
+			c := calendar(t, s, "boss", schedule.Config{MaxAge: maxAge})
+			require.NoError(t, c.Every(t.Context(), "report", time.Minute, body("x")))
+		}
+		time.Sleep(90 * time.Second)
+		all := stored(t, s)
+		require.Equal(t, "2h0m0s", all[len(all)-1].Header.Get(jetstream.MsgTTLHeader))
+		require.Len(t, due(t, s), 1)
+	})
+}

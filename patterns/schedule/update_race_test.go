@@ -79,3 +79,21 @@ func TestCancelAtTheInstant(t *testing.T) {
 		})
 	t.Logf("%d were due after Cancel", last["due first"])
 }
+
+// Without a deadline, a call ends after 10 s while the server does not reply.
+func TestDeadline(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		c, ctx := calendar(t, s, "clerk", schedule.Config{}), context.Background()
+		s.Link("clerk").Delay(time.Hour)
+		for name, call := range map[string]func() error{
+			"At":     func() error { return c.At(ctx, "a", time.Now().Add(time.Hour), body("x")) },
+			"Cancel": func() error { _, err := c.Cancel(ctx, "a"); return err },
+			"Get":    func() error { _, err := c.Get(ctx, "a"); return err },
+			"List":   func() error { _, err := c.List(ctx); return err },
+		} {
+			start := time.Now()
+			require.ErrorIs(t, call(), context.DeadlineExceeded, name)
+			require.InDelta(t, 10, time.Since(start).Seconds(), 0.5, name)
+		}
+	})
+}

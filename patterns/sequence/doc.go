@@ -40,7 +40,8 @@
 //     (TestSweep, TestGap). A skipped message that arrives later is dropped and
 //     logged (TestSkippedIsLogged). A Skip earlier than AckWait after a crash
 //     skips messages that the crashed process held (TestKilledAndSkipped).
-//   - Duplication: each message is stored once (TestRepeats, TestSweep).
+//   - Duplication: each message is stored once (TestRepeats, TestSweep,
+//     TestStoredLate).
 //   - Delay: not promised. A gap delays its sequence as long as it lasts, if
 //     Missing is nil (TestGap/wait). The messages of a crashed process are
 //     redelivered after AckWait (TestKilledAndSkipped).
@@ -71,8 +72,9 @@
 //     can arrive. The stream has no MaxAge, and a purge must keep that message.
 //   - MaxBytes 0 is unlimited. When the output stream is full, Run waits
 //     (TestOutputFull).
-//   - A message with its headers must fit max_payload (1 MB by default). Run
-//     returns an error if the output stream refuses a message (TestRunEndsLater).
+//   - A message with its headers must fit max_payload, 1 MB by default
+//     (TestLargest). Run returns an error if the output stream refuses a message
+//     (TestRunEndsLater).
 //   - Send takes at most 1,000 messages (TestBadInput). The server allows 50 open
 //     batches per stream.
 //   - A stream name, a resequencer name and a sequence ID are 1 to 64 of A-Z a-z

@@ -68,3 +68,23 @@ func TestKilledAndSkipped(t *testing.T) {
 		})
 	}
 }
+
+// A copy that is stored after its publish has timed out is not stored again, and Run
+// continues.
+func TestStoredLate(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		js := s.JetStream("sender")
+		pages(t, js)
+		put(t, js, "a", 3, 1)
+		stop := run(t, s.JetStream("reseq"), sequence.Config{})
+		time.Sleep(time.Second) // the resequencer has the position of a
+		s.Link("reseq").Delay(2500 * time.Millisecond)
+		put(t, js, "a", 3, 2, 3)
+		time.Sleep(3 * time.Second) // a publish times out after 2 s
+		s.Link("reseq").Delay(0)
+		time.Sleep(time.Minute)
+		got, _ := ordered(t, js, "*")
+		require.Equal(t, []string{"a 1", "a 2", "a 3"}, got)
+		require.NoError(t, stop())
+	})
+}

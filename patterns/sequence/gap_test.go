@@ -2,11 +2,14 @@ package sequence_test
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/natspatterns/catalog/internal/natstest"
@@ -147,4 +150,54 @@ func TestMissingPanics(t *testing.T) {
 		require.NoError(t, stop())
 		require.Contains(t, log.String(), "no decision")
 	})
+}
+
+// another publishes a number of a to the output stream, as another resequencer does.
+func another(t *testing.T, js jetstream.JetStream, number uint64) {
+	m := &nats.Msg{Subject: "sequence.book.a", Data: fmt.Appendf(nil, "a %d", number)}
+	require.NoError(t, sequence.Stamp(m, sequence.Position{ID: "a", Number: number}))
+	must(js.PublishMsg(t.Context(), m))
+}
+
+// After another resequencer has published a part of a gap, the rest waits for GapTimeout
+// again. After it has published all of it, Missing is not called, also if the buffer is
+// full.
+func TestAnotherClosesGap(t *testing.T) {
+	for name, c := range map[string]struct {
+		buffer      int
+		early       []uint64
+		wait        time.Duration
+		other, late []uint64
+		want        string
+	}{
+		"a part of a gap":                     {early: []uint64{3}, wait: 4800 * time.Millisecond, other: []uint64{1}, late: []uint64{2}, want: "a 1,a 2,a 3"},
+		"a gap that is older than GapTimeout": {early: []uint64{2}, wait: 5900 * time.Millisecond, other: []uint64{1}, want: "a 1,a 2"},
+		"the buffer is full":                  {buffer: 2, early: []uint64{2}, wait: 100 * time.Millisecond, other: []uint64{1}, late: []uint64{4, 3}, want: "a 1,a 2,a 3,a 4"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+				js, asked := s.JetStream("sender"), []sequence.Gap{}
+				pages(t, js)
+				stop := run(t, s.JetStream("reseq"), sequence.Config{Buffer: c.buffer, Missing: func(g sequence.Gap) sequence.Decision {
+					asked = append(asked, g)
+					return sequence.Skip
+				}})
+				time.Sleep(100 * time.Millisecond)
+				put(t, js, "a", 0, c.early...)
+				time.Sleep(c.wait)
+				for _, n := range c.other {
+					another(t, js, n)
+				}
+				if c.buffer == 0 {
+					time.Sleep(2 * time.Second)
+				}
+				put(t, js, "a", 0, c.late...)
+				time.Sleep(time.Minute)
+				got, _ := ordered(t, js, "a")
+				require.Equal(t, c.want, strings.Join(got, ","))
+				require.NoError(t, stop())
+				require.Empty(t, asked)
+			})
+		})
+	}
 }

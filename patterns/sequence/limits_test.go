@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/natspatterns/catalog/internal/natstest"
@@ -66,6 +68,26 @@ func TestEvicted(t *testing.T) {
 		got, _ := ordered(t, js, "a")
 		require.Equal(t, "a 1,a 2,a 3,a 4,a 5,a 6", strings.Join(got, ","))
 		require.NoError(t, stop())
+	})
+}
+
+// A message fits if its copy, with its headers, has exactly max_payload bytes.
+func TestLargest(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		js := s.JetStream("sender")
+		pages(t, js)
+		stop := run(t, s.JetStream("reseq"), sequence.Config{})
+		m := &nats.Msg{Subject: "pages.a"}
+		require.NoError(t, sequence.Stamp(m, sequence.Position{ID: "a", Number: 1, Last: true}))
+		m.Header.Del(jetstream.MsgIDHeader)
+		m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, "0") // as in the copy
+		m.Data = make([]byte, int(js.Conn().MaxPayload())-(m.Size()-len(m.Subject)))
+		_, err := js.PublishMsg(t.Context(), m)
+		require.NoError(t, err)
+		time.Sleep(time.Second)
+		got, _ := ordered(t, js, "a")
+		require.NoError(t, stop())
+		require.Len(t, got, 1)
 	})
 }
 

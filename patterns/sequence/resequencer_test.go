@@ -1,12 +1,14 @@
 package sequence_test
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/natspatterns/catalog/internal/natstest"
@@ -119,6 +121,46 @@ func TestNoPosition(t *testing.T) {
 		advisory, err := ended.NextMsg(time.Second)
 		require.NoError(t, err)
 		require.Contains(t, string(advisory.Data), "bad position")
+		require.NoError(t, stop())
+	})
+}
+
+// A duplicate of a published message does not delay the next one.
+func TestDuplicateDelaysNothing(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		js := s.JetStream("sender")
+		pages(t, js)
+		stop := run(t, s.JetStream("reseq"), sequence.Config{})
+		for _, number := range []uint64{1, 1, 2} {
+			m := &nats.Msg{Subject: "pages.a", Data: fmt.Appendf(nil, "a %d", number)}
+			require.NoError(t, sequence.Stamp(m, sequence.Position{ID: "a", Number: number}))
+			m.Header.Del(jetstream.MsgIDHeader)
+			must(js.PublishMsg(t.Context(), m))
+		}
+		time.Sleep(100 * time.Millisecond)
+		got, _ := ordered(t, js, "a")
+		require.Equal(t, []string{"a 1", "a 2"}, got)
+		require.NoError(t, stop())
+	})
+}
+
+// The positions of old sequences are not kept in memory: they are read again.
+func TestManySequences(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		js, observer := s.JetStream("sender"), s.Connect("observer")
+		pages(t, js)
+		reads := must(observer.SubscribeSync("$JS.API.STREAM.MSG.GET.SEQUENCE_book"))
+		require.NoError(t, observer.Flush())
+		stop := run(t, s.JetStream("reseq"), sequence.Config{Buffer: 5})
+		for _, number := range []uint64{1, 2} {
+			for n := range 30 {
+				put(t, js, fmt.Sprint("book-", n), 0, number)
+			}
+		}
+		time.Sleep(time.Second)
+		n, _, err := reads.Pending()
+		require.NoError(t, err)
+		require.Equal(t, 60, n)
 		require.NoError(t, stop())
 	})
 }

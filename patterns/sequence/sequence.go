@@ -105,9 +105,6 @@ func Send(ctx context.Context, js jetstream.JetStream, id string, msgs ...*nats.
 		if err := Stamp(msg, Position{id, uint64(i) + 1, i == len(msgs)-1}); err != nil {
 			return err
 		}
-		if size, most := msg.Size(), js.Conn().MaxPayload(); most > 0 && int64(size) > most {
-			return fmt.Errorf("sequence: send %s: message %d has %d bytes, the server allows %d: %w", id, i+1, size, most, nats.ErrMaxPayload)
-		}
 		batch[i] = msg
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)

@@ -1,9 +1,11 @@
 package sequence_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/natspatterns/catalog/internal/natstest"
@@ -65,5 +67,29 @@ func TestSendAgainLonger(t *testing.T) {
 		require.NoError(t, sequence.Send(ctx, js, "d", msgs[0], msgs[0]))
 		require.EqualValues(t, 9, stored(t, js))
 		require.Empty(t, msgs[0].Header)
+	})
+}
+
+// Send ends after 10 s while the server does not reply.
+func TestSendDeadline(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		js := s.JetStream("sender")
+		pages(t, js)
+		s.Link("sender").Delay(time.Hour)
+		start := time.Now()
+		require.ErrorIs(t, sequence.Send(context.Background(), js, "a", book(3)...), context.DeadlineExceeded)
+		require.InDelta(t, 10, time.Since(start).Seconds(), 0.5)
+	})
+}
+
+// Send accepts a message that was part of a batch before.
+func TestSendFromBatch(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		js := s.JetStream("sender")
+		pages(t, js)
+		m := book(1)[0]
+		m.Header = nats.Header{"Nats-Batch-Id": {"old"}, "Nats-Batch-Sequence": {"2"}}
+		require.NoError(t, sequence.Send(t.Context(), js, "a", m))
+		require.EqualValues(t, 1, stored(t, js))
 	})
 }

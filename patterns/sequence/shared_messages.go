@@ -26,17 +26,17 @@ import (
 // there is one round trip. The stream needs AllowAtomicPublish, and the server 2.12.
 func publishBatch(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg, waitFirst bool) (uint64, error) {
 	batch, first, last := rand.Text(), 0, len(msgs)-1
+	if last > 0 {
+		msgs[last].Header.Set("Nats-Batch-Commit", "1")
+	}
 	for i, m := range msgs {
 		if last > 0 {
 			m.Header.Set("Nats-Batch-Id", batch)
 			m.Header.Set("Nats-Batch-Sequence", strconv.Itoa(i+1))
 		}
-		if most := nc.MaxPayload(); most > 0 && int64(m.Size()) > most {
-			return 0, fmt.Errorf("%s: %d bytes, max_payload is %d: %w", m.Subject, m.Size(), most, nats.ErrMaxPayload)
+		if size, most := int64(m.Size()-len(m.Subject)-len(m.Reply)), nc.MaxPayload(); most > 0 && size > most { // as the server counts
+			return 0, fmt.Errorf("%s: message %d has %d bytes, max_payload is %d: %w", m.Subject, i+1, size, most, nats.ErrMaxPayload)
 		}
-	}
-	if last > 0 {
-		msgs[last].Header.Set("Nats-Batch-Commit", "1")
 	}
 	if last > 0 && waitFirst {
 		if _, err := requestAck(ctx, nc, msgs[0]); err != nil {
@@ -67,13 +67,10 @@ func requestAck(ctx context.Context, nc *nats.Conn, m *nats.Msg) (uint64, error)
 	if err != nil || len(reply.Data) == 0 {
 		return 0, err
 	}
-	if err := json.Unmarshal(reply.Data, &ack); err != nil {
-		return 0, err
+	if err = json.Unmarshal(reply.Data, &ack); err == nil && ack.Error != nil {
+		err = ack.Error
 	}
-	if ack.Error != nil {
-		return 0, ack.Error
-	}
-	return ack.Seq, nil
+	return ack.Seq, err
 }
 
 // consume calls handle for each message of cons until ctx ends, and then naks those
@@ -201,12 +198,11 @@ type numberedMsg struct {
 // put holds msg. It returns whether msg replaced a message with the same number.
 func (q *reorderQueue) put(number uint64, msg jetstream.Msg) (replaced bool) {
 	i, replaced := q.find(number)
-	if replaced {
-		q.held[i].Msg = msg
-		return true
+	if !replaced {
+		q.held = slices.Insert(q.held, i, numberedMsg{number: number})
 	}
-	q.held = slices.Insert(q.held, i, numberedMsg{number, msg})
-	return false
+	q.held[i].Msg = msg
+	return replaced
 }
 
 // find returns the position of number in held, and whether it is there.
@@ -244,7 +240,9 @@ func (q *reorderQueue) advance(next uint64) (done []numberedMsg) {
 
 // evict removes and returns the last n messages: those with the highest numbers.
 func (q *reorderQueue) evict(n int) (last []numberedMsg) {
-	n = len(q.held) - max(0, min(n, len(q.held)))
-	q.held, last = q.held[:n:n], q.held[n:]
+	if n > 0 {
+		n = max(0, len(q.held)-n)
+		q.held, last = q.held[:n:n], q.held[n:]
+	}
 	return last
 }

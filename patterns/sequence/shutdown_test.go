@@ -3,6 +3,7 @@ package sequence_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -79,6 +80,13 @@ func TestRunEndsLater(t *testing.T) {
 			require.NotNil(t, must(js.UpdateStream(t.Context(), output)))
 			put(t, js, "a", 0, 2)
 		},
+		"a copy exceeds max_payload": func(t *testing.T, _ *natstest.Server, js jetstream.JetStream) {
+			m := &nats.Msg{Subject: "pages.a"}
+			require.NoError(t, sequence.Stamp(m, sequence.Position{ID: "a", Number: 2}))
+			m.Header.Del(jetstream.MsgIDHeader)
+			m.Data = make([]byte, int(js.Conn().MaxPayload())-(m.Size()-len(m.Subject)))
+			must(js.PublishMsg(t.Context(), m))
+		},
 		"the consumer is deleted during a disconnect": func(t *testing.T, s *natstest.Server, js jetstream.JetStream) {
 			s.Link("reseq").Down()
 			time.Sleep(time.Minute)
@@ -141,4 +149,22 @@ func TestGrace(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A resequencer that holds many sequences stops between two of them.
+func TestStopManySequences(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		js := s.JetStream("sender")
+		pages(t, js)
+		stop := run(t, s.JetStream("reseq"), sequence.Config{})
+		for n := range 50 {
+			put(t, js, fmt.Sprint("book-", n), 0, 2)
+		}
+		time.Sleep(time.Second)
+		s.Link("reseq").Delay(50 * time.Millisecond)
+		time.Sleep(time.Second) // it reads the positions of all 50
+		start := time.Now()
+		require.NoError(t, stop())
+		require.Less(t, time.Since(start), time.Second)
+	})
 }
