@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/natspatterns/catalog/internal/natstest"
@@ -65,5 +66,34 @@ func TestPanic(t *testing.T) {
 		stop()
 		require.Equal(t, []string{"1, delivery 1", "2, delivery 1", "1, delivery 2"}, got)
 		require.Empty(t, stored(t, js, "INVALID_visit"))
+	})
+}
+
+// panicking is a codec that panics.
+type panicking struct{ datatype.Codec[VisitV1] }
+
+func (panicking) Decode(nats.Header, []byte) (VisitV1, error) { panic("a bug") }
+
+// A panic of the codec diverts the message: otherwise it would stop each process that
+// receives it.
+func TestCodecPanics(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		one, _, _ := visits(t)
+		js := s.JetStream("clinic")
+		c, err := datatype.NewChannel(t.Context(), js, "visit", datatype.Codec[VisitV1](panicking{one}), memory)
+		require.NoError(t, err)
+		must(c.Publish(t.Context(), "ann", VisitV1{"p-1", "Ann Lee", 1}))
+		cons := consumer(t, js, "billing")
+		guarded, err := c.Guard(t.Context(), cons, func(context.Context, datatype.Message[VisitV1]) error { return nil })
+		require.NoError(t, err)
+		consume, err := cons.Consume(guarded)
+		require.NoError(t, err)
+		time.Sleep(time.Second)
+		consume.Stop()
+		<-consume.Closed()
+		diverted := stored(t, js, "INVALID_visit")
+		require.Len(t, diverted, 1)
+		require.Equal(t, "invalid message", diverted[0].Header.Get(datatype.HeaderReason))
+		require.Equal(t, "panic: a bug", diverted[0].Header.Get(datatype.HeaderError))
 	})
 }
