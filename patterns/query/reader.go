@@ -149,7 +149,7 @@ func (r *Reader) reply(msg *nats.Msg) {
 	}
 	defer func() { _ = out.sub.Unsubscribe() }() // fails only if the connection is closed
 	go out.beat(ctx)
-	err = r.stream(ctx, out, st, args)
+	err = callHandler(ctx, r.cfg.Log, msg.Subject, func(ctx context.Context, out *stream) error { return r.stream(ctx, out, st, args) }, out)
 	switch {
 	case r.ctx.Err() != nil:
 		r.refuse(msg.Reply, &Error{"503", "the reader is stopping"})
