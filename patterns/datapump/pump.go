@@ -179,8 +179,8 @@ func (p *Pump) open(ctx context.Context) (jetstream.Consumer, map[uint64]bool, e
 		return nil, nil, err
 	}
 	if last := s.CachedInfo().State.LastSeq; last < position {
-		return nil, nil, fmt.Errorf("%w: the position %d is past the last sequence %d; delete the position of pump %s from the store to start at the first row",
-			ErrRecreated, position, last, p.id)
+		return nil, nil, fmt.Errorf("%w: the position %d is past the last sequence %d; to start at the first row, delete the position of pump %s from the store, and purge %s from the stream of rejected rows",
+			ErrRecreated, position, last, p.id, p.rejectedSubject("*"))
 	}
 	cons, err := callAPI(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
 		return s.CreateConsumer(ctx, jetstream.ConsumerConfig{

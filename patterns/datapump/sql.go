@@ -27,10 +27,18 @@ type sqlStore struct {
 
 // SQLite returns a store in a database of the driver modernc.org/sqlite. Open it
 // with journal mode WAL; otherwise a long query blocks the pump.
-func SQLite(db *sql.DB) Store { return &sqlStore{db, insertEach, isInvalidSQLite} }
+func SQLite(db *sql.DB) Store { return newSQLStore(sqlStore{db, insertEach, isInvalidSQLite}) }
 
 // Postgres returns a store in a database of the driver github.com/jackc/pgx/v5/stdlib.
-func Postgres(db *sql.DB) Store { return &sqlStore{db, insertJSON, isInvalidPostgres} }
+func Postgres(db *sql.DB) Store { return newSQLStore(sqlStore{db, insertJSON, isInvalidPostgres}) }
+
+// newSQLStore returns nil without a database: NewPump refuses that.
+func newSQLStore(s sqlStore) Store {
+	if s.db == nil {
+		return nil
+	}
+	return &s
+}
 
 func (s *sqlStore) Position(ctx context.Context, pump string) (seq uint64, err error) {
 	err = s.db.QueryRowContext(ctx, selectPosition, pump).Scan(&seq)
@@ -38,12 +46,16 @@ func (s *sqlStore) Position(ctx context.Context, pump string) (seq uint64, err e
 		return seq, nil
 	}
 	if !errors.Is(err, sql.ErrNoRows) { // the table is missing; a pump may not have the permission to create it otherwise
-		if _, err := s.db.ExecContext(ctx, createPositions); err != nil {
-			return 0, err
+		if _, failed := s.db.ExecContext(ctx, createPositions); failed != nil {
+			return 0, errors.Join(err, failed)
 		}
 	}
-	_, err = s.db.ExecContext(ctx, insertPosition, pump)
-	return 0, err // if another pump was faster, Apply returns ErrFenced
+	if _, err := s.db.ExecContext(ctx, insertPosition, pump); err != nil {
+		return 0, err
+	}
+	// Another pump can have been faster, or the first error was temporary.
+	err = s.db.QueryRowContext(ctx, selectPosition, pump).Scan(&seq)
+	return seq, err
 }
 
 func (s *sqlStore) Apply(ctx context.Context, pump string, from, to uint64, rows []Row) error {
