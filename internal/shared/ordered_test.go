@@ -145,6 +145,33 @@ func TestReadOrderedLosesLast(t *testing.T) {
 	})
 }
 
+// A lost message that is not the last one is noticed without a disconnect.
+func TestReadOrderedGap(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		link := &lossyLink{InProcessConnProvider: s.Link("reader")}
+		js, publisher := s.JetStream("reader", nats.InProcessServer(link)), s.JetStream("publisher")
+		_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "FEED", Subjects: []string{"feed.*"}})
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		go func() {
+			for i := range 3 {
+				time.Sleep(100 * time.Millisecond)
+				link.lose.Store(i == 1)
+				_, _ = publisher.Publish(ctx, "feed.a", nil) // if it fails, the test does
+			}
+		}()
+		var got []uint64
+		cfg := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: 1}
+		require.NoError(t, readOrdered(ctx, js, slog.New(slog.DiscardHandler), "FEED", cfg, func(_ jetstream.Msg, meta *jetstream.MsgMetadata) {
+			if got = append(got, meta.Sequence.Stream); meta.Sequence.Stream == 3 {
+				cancel()
+			}
+		}))
+		require.Equal(t, []uint64{1, 2, 3}, got)
+	})
+}
+
 // A batch is stored with one round trip, all or none.
 func TestSendBatch(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {

@@ -33,8 +33,9 @@
 //   - Loss and duplication: each row that Write confirmed is written once, or
 //     is rejected once, during disconnects, server restarts, crashes, and
 //     failures of the store before and after a commit (TestFaults,
-//     TestDisconnect, TestConformance). A store that moves the position in
-//     another transaction loses or duplicates rows (TestFaultsMutants).
+//     TestDisconnect, TestLostMessage, TestConformance). A store that moves the
+//     position in another transaction loses or duplicates rows
+//     (TestFaultsMutants).
 //   - Loss: rows that are removed from the stream before they are written are
 //     lost. The pump counts them in State.Missed (TestPump).
 //   - Order: rows are written in stream order. Of rows of one batch with one key

@@ -14,7 +14,7 @@ import (
 )
 
 // ErrRecreated reports that the position in the store is past the last message of the
-// stream: the stream was recreated, or one of both was restored.
+// stream: the stream was recreated, or one of the two was restored.
 var ErrRecreated = errors.New("datapump: the stream was recreated")
 
 // State is the progress of a Pump. It counts from NewPump on.
