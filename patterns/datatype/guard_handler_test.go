@@ -97,3 +97,26 @@ func TestCodecPanics(t *testing.T) {
 		require.Equal(t, "panic: a bug", diverted[0].Header.Get(datatype.HeaderError))
 	})
 }
+
+// A diverted message is as it was stored, also if the handler has changed its headers.
+func TestHandlerChangesMessage(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		one, _, _ := visits(t)
+		js := s.JetStream("clinic")
+		open(t, js, one)
+		header, data, err := one.Encode(VisitV1{"p-1", "Ann Lee", 1})
+		require.NoError(t, err)
+		header.Set("Trace", "t-1")
+		must(js.PublishMsg(t.Context(), &nats.Msg{Subject: "datatype.visit.ann", Header: header, Data: data}))
+		stop := read(t, js, one, "billing", func(_ context.Context, m datatype.Message[VisitV1]) error {
+			m.Header.Set("Trace", "changed")
+			return datatype.ErrPoison
+		})
+		time.Sleep(time.Second)
+		stop()
+		diverted := stored(t, js, "INVALID_visit")
+		require.Len(t, diverted, 1)
+		require.Equal(t, "poison message", diverted[0].Header.Get(datatype.HeaderReason))
+		require.Equal(t, "t-1", diverted[0].Header.Get("Trace"))
+	})
+}
