@@ -74,6 +74,7 @@ func NewReader(ctx context.Context, nc *nats.Conn, name string, source Source, s
 	defer cancel()
 	if err := errors.Join(nc.FlushWithContext(flush), ctx.Err()); err != nil { // a flush may win against an ended ctx
 		_ = r.sub.Unsubscribe() // fails only if the connection is closed
+		r.cancel()              // of queries that were received before
 		return nil, fmt.Errorf("query: reader of %s: %w", name, err)
 	}
 	return r, nil
