@@ -48,8 +48,8 @@ func NewPump(ctx context.Context, js jetstream.JetStream, name, id string, store
 	if err := errors.Join(err, checkID(name), checkID(id)); err != nil {
 		return nil, err
 	}
-	if store == nil || len(tables) == 0 {
-		return nil, fmt.Errorf("%w: store is %v, with %d tables; use a store and at least one table", ErrConfig, store, len(tables))
+	if s, ok := store.(*sqlStore); store == nil || ok && s.db == nil || len(tables) == 0 {
+		return nil, fmt.Errorf("%w: store is %v, with %d tables; use a store with a database, and at least one table", ErrConfig, store, len(tables))
 	}
 	p := &Pump{js: js, name: name, id: id, store: store, cfg: cfg, tables: map[string]*Table{}}
 	for _, t := range tables {

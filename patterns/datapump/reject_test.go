@@ -23,7 +23,7 @@ func TestRejectLongTable(t *testing.T) {
 		runs(t, p)
 		table := strings.Repeat("t", 3000)
 		last := publish(t, s.js, table, `"`+strings.Repeat("4", int(s.js.Conn().MaxPayload())-2500)+`"`)
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // lint:bubble: in bubble
 		require.Equal(t, datapump.State{Position: last, Rejected: 1}, p.State())
 		require.Equal(t, table[:64], firstRejected(t, s.js).Header.Get(datapump.HeaderTable))
 	})
@@ -52,7 +52,7 @@ func TestRejectInProcess(t *testing.T) {
 		require.NoError(t, err)
 		runs(t, p)
 		last := publish(t, s.js, "sales", `{"n":"one"}`)
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // lint:bubble: in bubble
 		require.Equal(t, datapump.State{Position: last, Rejected: 1}, p.State())
 		require.Len(t, rejected(t, s.js, "main"), 1)
 	})

@@ -27,18 +27,10 @@ type sqlStore struct {
 
 // SQLite returns a store in a database of the driver modernc.org/sqlite. Open it
 // with journal mode WAL; otherwise a long query blocks the pump.
-func SQLite(db *sql.DB) Store { return newSQLStore(sqlStore{db, insertEach, isInvalidSQLite}) }
+func SQLite(db *sql.DB) Store { return &sqlStore{db, insertEach, isInvalidSQLite} }
 
 // Postgres returns a store in a database of the driver github.com/jackc/pgx/v5/stdlib.
-func Postgres(db *sql.DB) Store { return newSQLStore(sqlStore{db, insertJSON, isInvalidPostgres}) }
-
-// newSQLStore returns nil without a database: NewPump refuses that.
-func newSQLStore(s sqlStore) Store {
-	if s.db == nil {
-		return nil
-	}
-	return &s
-}
+func Postgres(db *sql.DB) Store { return &sqlStore{db, insertJSON, isInvalidPostgres} }
 
 func (s *sqlStore) Position(ctx context.Context, pump string) (seq uint64, err error) {
 	err = s.db.QueryRowContext(ctx, selectPosition, pump).Scan(&seq)
@@ -50,11 +42,9 @@ func (s *sqlStore) Position(ctx context.Context, pump string) (seq uint64, err e
 			return 0, errors.Join(err, failed)
 		}
 	}
-	if _, err := s.db.ExecContext(ctx, insertPosition, pump); err != nil {
-		return 0, err
+	if _, err = s.db.ExecContext(ctx, insertPosition, pump); err == nil {
+		err = s.db.QueryRowContext(ctx, selectPosition, pump).Scan(&seq) // another pump can have been faster
 	}
-	// Another pump can have been faster, or the first error was temporary.
-	err = s.db.QueryRowContext(ctx, selectPosition, pump).Scan(&seq)
 	return seq, err
 }
 

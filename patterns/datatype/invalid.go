@@ -60,7 +60,9 @@ func (c *Channel[T]) original(ctx context.Context, msg jetstream.Msg, meta *jets
 	if reason == ErrInvalid {
 		return msg.Headers(), msg.Data(), nil
 	}
-	stored, err := callAPI(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) { return c.messages.GetMsg(ctx, meta.Sequence.Stream) })
+	stored, err := callAPI(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		return c.messages.GetMsg(ctx, meta.Sequence.Stream)
+	})
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return msg.Headers(), msg.Data(), nil
 	}

@@ -55,8 +55,8 @@ func NewReader(ctx context.Context, nc *nats.Conn, name string, source Source, s
 	if err := errors.Join(err, checkID(name)); err != nil {
 		return nil, err
 	}
-	if source == nil || len(statements) == 0 {
-		return nil, fmt.Errorf("%w: source is %v, with %d statements; use a source and at least one statement", ErrConfig, source, len(statements))
+	if s, ok := source.(*sqlSource); source == nil || ok && s.db == nil || len(statements) == 0 {
+		return nil, fmt.Errorf("%w: source is %v, with %d statements; use a source with a database, and at least one statement", ErrConfig, source, len(statements))
 	}
 	r := &Reader{nc: nc, name: name, source: source, cfg: cfg, statements: map[string]Statement{}, running: make(chan struct{}, cfg.Concurrency)}
 	for _, st := range statements {

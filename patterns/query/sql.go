@@ -12,20 +12,12 @@ import (
 
 // SQLite returns the tables of a database as a source, for the driver
 // modernc.org/sqlite. Open it with journal mode WAL; otherwise a query blocks writers.
-func SQLite(db *sql.DB) Source { return newSQLSource(sqlSource{db, "%s", rowOfSQLite}) }
+func SQLite(db *sql.DB) Source { return &sqlSource{db, "%s", rowOfSQLite} }
 
 // Postgres returns the tables of a database as a source, for the driver
 // github.com/jackc/pgx/v5/stdlib. The server encodes the rows: it knows all its types.
 func Postgres(db *sql.DB) Source {
-	return newSQLSource(sqlSource{db, "SELECT row_to_json(result)::text FROM (%s\n) result", rowOfPostgres})
-}
-
-// newSQLSource returns nil without a database: NewReader refuses that.
-func newSQLSource(s sqlSource) Source {
-	if s.db == nil {
-		return nil
-	}
-	return &s
+	return &sqlSource{db, "SELECT row_to_json(result)::text FROM (%s\n) result", rowOfPostgres}
 }
 
 type sqlSource struct {
