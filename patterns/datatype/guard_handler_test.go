@@ -120,3 +120,37 @@ func TestHandlerChangesMessage(t *testing.T) {
 		require.Equal(t, "t-1", diverted[0].Header.Get("Trace"))
 	})
 }
+
+// A poison message is diverted also if the context ends, or the message is removed from
+// its stream, while it is handled.
+func TestPoisonAtTheEnd(t *testing.T) {
+	for name, removed := range map[string]bool{"the context ends": false, "the message is removed": true} {
+		t.Run(name, func(t *testing.T) {
+			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+				one, _, _ := visits(t)
+				js := s.JetStream("clinic")
+				c := open(t, js, one)
+				must(c.Publish(t.Context(), "ann", VisitV1{"p-1", "Ann Lee", 1}))
+				ctx, end := context.WithCancel(t.Context())
+				defer end()
+				cons := consumer(t, js, "billing")
+				guarded, err := c.Guard(ctx, cons, func(context.Context, datatype.Message[VisitV1]) error {
+					if removed {
+						return errors.Join(datatype.ErrPoison, must(js.Stream(t.Context(), "DATATYPE_visit")).DeleteMsg(t.Context(), 1))
+					}
+					end()
+					return datatype.ErrPoison
+				})
+				require.NoError(t, err)
+				consume, err := cons.Consume(guarded)
+				require.NoError(t, err)
+				time.Sleep(time.Second)
+				consume.Stop()
+				<-consume.Closed()
+				diverted := stored(t, js, "INVALID_visit")
+				require.Len(t, diverted, 1)
+				require.Contains(t, string(diverted[0].Data), "Ann Lee")
+			})
+		})
+	}
+}

@@ -134,6 +134,23 @@ func TestStream(t *testing.T) {
 			require.EqualError(t, err, "query: 500: internal error")
 			require.Empty(t, rows)
 		},
+		"a break from the loop frees the cursor at once": func(t *testing.T, p *fixture) {
+			for range query.Rows[sale](t.Context(), p.client, "shops", "sales", nil) {
+				require.EqualValues(t, 1, p.open.Load())
+				break
+			}
+			time.Sleep(10 * time.Millisecond) // less than until the next message of the reader
+			require.Zero(t, p.open.Load())
+		},
+		"a query that is sent while the reader unsubscribes is replied to": func(t *testing.T, p *fixture) {
+			p.most = 1
+			p.s.Link("reader").Delay(time.Second)
+			time.AfterFunc(time.Second, p.stop)
+			time.Sleep(1500 * time.Millisecond)
+			rows, err := all[sale](t.Context(), p.client, "sales", nil)
+			require.NoError(t, err)
+			require.Len(t, rows, 1)
+		},
 		"a panic of a source fails its query only": func(t *testing.T, p *fixture) {
 			p.panics, p.most = true, 1
 			_, err := all[sale](t.Context(), p.client, "sales", nil)
