@@ -136,10 +136,11 @@ func TestStream(t *testing.T) {
 		},
 		"a break from the loop frees the cursor at once": func(t *testing.T, p *fixture) {
 			for range query.Rows[sale](t.Context(), p.client, "shops", "sales", nil) {
+				time.Sleep(100 * time.Millisecond) // the reader waits for a request
 				require.EqualValues(t, 1, p.open.Load())
 				break
 			}
-			time.Sleep(10 * time.Millisecond) // less than until the next message of the reader
+			time.Sleep(10 * time.Millisecond) // less than until its next message
 			require.Zero(t, p.open.Load())
 		},
 		"a query that is sent while the reader unsubscribes is replied to": func(t *testing.T, p *fixture) {
