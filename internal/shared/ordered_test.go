@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -89,6 +91,85 @@ func TestReadOrderedEnds(t *testing.T) {
 			})
 		})
 	}
+}
+
+// lossyLink is a link that can lose what the server sends, until the client reconnects.
+type lossyLink struct {
+	nats.InProcessConnProvider
+	lose atomic.Bool
+}
+
+func (l *lossyLink) InProcessConn() (net.Conn, error) {
+	l.lose.Store(false)
+	conn, err := l.InProcessConnProvider.InProcessConn()
+	return &lossyConn{conn, l}, err
+}
+
+type lossyConn struct {
+	net.Conn
+	link *lossyLink
+}
+
+func (c *lossyConn) Read(b []byte) (n int, err error) {
+	n, err = c.Conn.Read(b)
+	for err == nil && c.link.lose.Load() {
+		n, err = c.Conn.Read(b)
+	}
+	return n, err
+}
+
+// The last message of a stream is handled also if a disconnect loses it: no later one
+// shows the gap.
+func TestReadOrderedLosesLast(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		link := &lossyLink{InProcessConnProvider: s.Link("reader")}
+		js := s.JetStream("reader", nats.InProcessServer(link))
+		_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "FEED", Subjects: []string{"feed.*"}})
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		publisher := s.JetStream("publisher")
+		go func() {
+			time.Sleep(time.Second)
+			link.lose.Store(true)
+			_, _ = publisher.Publish(ctx, "feed.a", nil) // if it fails, the test does
+			time.Sleep(10 * time.Millisecond)
+			s.Link("reader").Cut()
+		}()
+		var got []uint64
+		require.NoError(t, readOrdered(ctx, js, slog.New(slog.DiscardHandler), "FEED", jetstream.ConsumerConfig{}, func(_ jetstream.Msg, meta *jetstream.MsgMetadata) {
+			got = append(got, meta.Sequence.Stream)
+			cancel()
+		}))
+		require.Equal(t, []uint64{1}, got)
+	})
+}
+
+// A lost message that is not the last one is noticed without a disconnect.
+func TestReadOrderedGap(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		link := &lossyLink{InProcessConnProvider: s.Link("reader")}
+		js, publisher := s.JetStream("reader", nats.InProcessServer(link)), s.JetStream("publisher")
+		_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "FEED", Subjects: []string{"feed.*"}})
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		go func() {
+			for i := range 3 {
+				time.Sleep(100 * time.Millisecond)
+				link.lose.Store(i == 1)
+				_, _ = publisher.Publish(ctx, "feed.a", nil) // if it fails, the test does
+			}
+		}()
+		var got []uint64
+		cfg := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: 1}
+		require.NoError(t, readOrdered(ctx, js, slog.New(slog.DiscardHandler), "FEED", cfg, func(_ jetstream.Msg, meta *jetstream.MsgMetadata) {
+			if got = append(got, meta.Sequence.Stream); meta.Sequence.Stream == 3 {
+				cancel()
+			}
+		}))
+		require.Equal(t, []uint64{1, 2, 3}, got)
+	})
 }
 
 // A batch is stored with one round trip, all or none.

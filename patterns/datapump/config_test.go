@@ -44,6 +44,8 @@ func TestBadInput(t *testing.T) {
 		{"a negative MaxBackoff", pump("shops", "p", store, datapump.Config{MaxBackoff: -1}), datapump.ErrConfig, "MaxBackoff"},
 		{"too many replicas", pump("shops", "p", store, datapump.Config{Replicas: 9}), datapump.ErrConfig, "Replicas"},
 		{"no store", pump("shops", "p", nil, datapump.Config{}), datapump.ErrConfig, "store"},
+		{"no database of SQLite", pump("shops", "p", datapump.SQLite(nil), datapump.Config{}), datapump.ErrConfig, "store"},
+		{"no database of PostgreSQL", pump("shops", "p", datapump.Postgres(nil), datapump.Config{}), datapump.ErrConfig, "store"},
 		{"no tables", func() error {
 			_, err := datapump.NewPump(ctx, js, "shops", "p", store, nil, datapump.Config{})
 			return err

@@ -33,8 +33,9 @@
 //   - Loss and duplication: each row that Write confirmed is written once, or
 //     is rejected once, during disconnects, server restarts, crashes, and
 //     failures of the store before and after a commit (TestFaults,
-//     TestDisconnect, TestConformance). A store that moves the position in
-//     another transaction loses or duplicates rows (TestFaultsMutants).
+//     TestDisconnect, TestLostMessage, TestConformance). A store that moves the
+//     position in another transaction loses or duplicates rows
+//     (TestFaultsMutants).
 //   - Loss: rows that are removed from the stream before they are written are
 //     lost. The pump counts them in State.Missed (TestPump).
 //   - Order: rows are written in stream order. Of rows of one batch with one key
@@ -68,7 +69,9 @@
 //   - A row with its headers must fit max_payload (1 MB by default). The copy of
 //     a rejected row that does not fit max_payload or 64 KiB of headers has
 //     neither payload nor headers, and Pump-Truncated is set (TestPump).
-//   - A recreated stream that has grown past the position is not recognized.
+//   - A recreated stream that has grown past the position is not recognized. To
+//     start again, delete the position and purge the pump's rejected rows:
+//     otherwise a row with the sequence of a rejected one is not written.
 //   - Write stores an ID once in 2 minutes, also if the tables differ.
 //   - The start of a pump costs a request that grows with the number of its
 //     rejected rows.

@@ -14,7 +14,7 @@ import (
 )
 
 // ErrRecreated reports that the position in the store is past the last message of the
-// stream: the stream was recreated, or one of both was restored.
+// stream: the stream was recreated, or one of the two was restored.
 var ErrRecreated = errors.New("datapump: the stream was recreated")
 
 // State is the progress of a Pump. It counts from NewPump on.
@@ -48,8 +48,8 @@ func NewPump(ctx context.Context, js jetstream.JetStream, name, id string, store
 	if err := errors.Join(err, checkID(name), checkID(id)); err != nil {
 		return nil, err
 	}
-	if store == nil || len(tables) == 0 {
-		return nil, fmt.Errorf("%w: store is %v, with %d tables; use a store and at least one table", ErrConfig, store, len(tables))
+	if s, ok := store.(*sqlStore); store == nil || ok && s.db == nil || len(tables) == 0 {
+		return nil, fmt.Errorf("%w: store is %v, with %d tables; use a store with a database, and at least one table", ErrConfig, store, len(tables))
 	}
 	p := &Pump{js: js, name: name, id: id, store: store, cfg: cfg, tables: map[string]*Table{}}
 	for _, t := range tables {
@@ -179,8 +179,8 @@ func (p *Pump) open(ctx context.Context) (jetstream.Consumer, map[uint64]bool, e
 		return nil, nil, err
 	}
 	if last := s.CachedInfo().State.LastSeq; last < position {
-		return nil, nil, fmt.Errorf("%w: the position %d is past the last sequence %d; delete the position of pump %s from the store to start at the first row",
-			ErrRecreated, position, last, p.id)
+		return nil, nil, fmt.Errorf("%w: the position %d is past the last sequence %d; to start at the first row, delete the position of pump %s from the store, and purge %s from the stream of rejected rows",
+			ErrRecreated, position, last, p.id, p.rejectedSubject("*"))
 	}
 	cons, err := callAPI(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
 		return s.CreateConsumer(ctx, jetstream.ConsumerConfig{

@@ -35,11 +35,12 @@ func (p *Pump) reject(ctx context.Context, it *item) error {
 		msg.Header, msg.Data = nats.Header{HeaderTruncated: {"true"}}, nil
 	}
 	msg.Header.Set(HeaderReason, errorText(it.err))
-	msg.Header.Set(HeaderTable, strings.TrimPrefix(it.msg.Subject(), p.name+".row."))
+	msg.Header.Set(HeaderTable, fmt.Sprintf("%.64s", strings.TrimPrefix(it.msg.Subject(), p.name+".row."))) // another token can have kilobytes
 	msg.Header.Set(HeaderSequence, seq)
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	if _, err := p.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequencePerSubject(0)); err != nil && !isConflict(err) {
+	_, err := p.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequencePerSubject(0))
+	if err != nil && apiCode(err) != jetstream.JSErrCodeStreamWrongLastSequence { // not isConflict: it is true also while a copy is in process
 		return fmt.Errorf("reject row %s: %w", seq, err)
 	}
 	it.rejected = true

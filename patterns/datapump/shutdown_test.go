@@ -2,6 +2,7 @@ package datapump_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -76,4 +77,36 @@ func TestStop(t *testing.T) {
 			})
 		})
 	}
+}
+
+// hanging is a store whose first calls do not return before their context ends.
+type hanging struct {
+	datapump.Store
+	position, apply sync.Once
+}
+
+func (h *hanging) Position(ctx context.Context, pump string) (uint64, error) {
+	h.position.Do(func() { <-ctx.Done() })
+	return h.Store.Position(ctx, pump)
+}
+
+func (h *hanging) Apply(ctx context.Context, pump string, from, to uint64, rows []datapump.Row) error {
+	h.apply.Do(func() { <-ctx.Done() })
+	return h.Store.Apply(ctx, pump, from, to, rows)
+}
+
+// A call of the store ends after Timeout, and is retried.
+func TestTimeout(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		store, _ := newSQLite(t)
+		js := s.JetStream("test")
+		p, err := datapump.NewPump(t.Context(), js, "shops", "main", &hanging{Store: store}, storetest.Tables, datapump.Config{Timeout: 5 * time.Second})
+		require.NoError(t, err)
+		defer runs(t, p)()
+		last := publish(t, js, "sales", `{"n":1}`)
+		time.Sleep(9 * time.Second)
+		require.ErrorIs(t, p.State().Paused, context.DeadlineExceeded)
+		time.Sleep(10 * time.Second)
+		require.Equal(t, datapump.State{Position: last, Rows: 1}, p.State())
+	})
 }

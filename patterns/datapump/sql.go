@@ -38,12 +38,14 @@ func (s *sqlStore) Position(ctx context.Context, pump string) (seq uint64, err e
 		return seq, nil
 	}
 	if !errors.Is(err, sql.ErrNoRows) { // the table is missing; a pump may not have the permission to create it otherwise
-		if _, err := s.db.ExecContext(ctx, createPositions); err != nil {
-			return 0, err
+		if _, failed := s.db.ExecContext(ctx, createPositions); failed != nil {
+			return 0, errors.Join(err, failed)
 		}
 	}
-	_, err = s.db.ExecContext(ctx, insertPosition, pump)
-	return 0, err // if another pump was faster, Apply returns ErrFenced
+	if _, err = s.db.ExecContext(ctx, insertPosition, pump); err == nil {
+		err = s.db.QueryRowContext(ctx, selectPosition, pump).Scan(&seq) // another pump can have been faster
+	}
+	return seq, err
 }
 
 func (s *sqlStore) Apply(ctx context.Context, pump string, from, to uint64, rows []Row) error {

@@ -73,6 +73,17 @@ func TestRefusedByPostgres(t *testing.T) {
 	})
 }
 
+// If the table of positions cannot be created, the error also says why it was tried.
+func TestPositionFails(t *testing.T) {
+	store, db := newSQLite(t)
+	db.SetMaxOpenConns(1)
+	_, err := db.ExecContext(t.Context(), "PRAGMA query_only = 1")
+	require.NoError(t, err)
+	_, err = store.Position(t.Context(), "main")
+	require.ErrorContains(t, err, "no such table: datapump_positions")
+	require.ErrorContains(t, err, "readonly")
+}
+
 // If a table is not as expected, the pump waits and rejects nothing.
 func TestDrift(t *testing.T) {
 	for name, open := range map[string]func(testing.TB) (datapump.Store, *sql.DB){"SQLite": newSQLite, "PostgreSQL": newPostgres} {

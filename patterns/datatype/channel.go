@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 
 	"github.com/nats-io/nats.go"
@@ -63,10 +64,12 @@ func (c *Channel[T]) publish(ctx context.Context, key string, v T, corrects uint
 	if err := checkID(key); err != nil {
 		return 0, err
 	}
-	h, data, err := c.codec.Encode(v)
+	header, data, err := c.codec.Encode(v)
 	if err != nil {
 		return 0, err
 	}
+	h := nats.Header{} // the codec's can be nil, or shared by messages
+	maps.Copy(h, header)
 	if corrects > 0 {
 		h.Set(HeaderCorrects, strconv.FormatUint(corrects, 10))
 	}

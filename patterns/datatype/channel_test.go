@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/natspatterns/catalog/internal/natstest"
@@ -44,5 +45,24 @@ func TestCorrect(t *testing.T) {
 		require.Equal(t, map[uint64]int{2: 30, 3: 20}, corrected)
 		require.Equal(t, 250, sum)
 		require.Len(t, stored(t, js, "DATATYPE_visit"), 3)
+	})
+}
+
+// plain is a codec without headers.
+type plain struct{}
+
+func (plain) Encode(v string) (nats.Header, []byte, error)      { return nil, []byte(v), nil }
+func (plain) Decode(_ nats.Header, data []byte) (string, error) { return string(data), nil }
+
+func TestCodecWithoutHeaders(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		js := s.JetStream("clinic")
+		c, err := datatype.NewChannel(t.Context(), js, "note", datatype.Codec[string](plain{}), memory)
+		require.NoError(t, err)
+		sequence := must(c.Publish(t.Context(), "ann", "wrong"))
+		must(c.Correct(t.Context(), "ann", sequence, "right"))
+		notes := stored(t, js, "DATATYPE_note")
+		require.Len(t, notes, 2)
+		require.Equal(t, "1", notes[1].Header.Get(datatype.HeaderCorrects))
 	})
 }

@@ -32,7 +32,8 @@ var (
 type Codec[T any] interface {
 	// Encode returns an error for an invalid value.
 	Encode(v T) (nats.Header, []byte, error)
-	// Decode returns an error for a message that it cannot read, now or in a retry.
+	// Decode returns an error for a message that it cannot read, now or in a retry. A
+	// panic is such an error.
 	Decode(h nats.Header, data []byte) (T, error)
 }
 

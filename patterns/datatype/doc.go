@@ -47,8 +47,10 @@
 //     no other is delivered (TestMaxAckPending).
 //   - Retry: after an error or a panic of the handler, the message is
 //     redelivered after 1 s, doubled each time, up to 1 min (TestHandler,
-//     TestPanic). An error that wraps ErrPoison diverts it. An error of the
-//     codec that the handler returns does not (TestHandlersOwnErrors).
+//     TestPanic). An error that wraps ErrPoison diverts it as it was stored
+//     (TestHandlerChangesMessage). An error of the codec that the handler
+//     returns does not (TestHandlersOwnErrors). A panic of the codec diverts it
+//     (TestCodecPanics).
 //   - Publishing: Publish refuses a value that the codec refuses (TestBadInput).
 //     A message on another subject is invalid (TestOtherSubject).
 //   - Correction: Correct stores a second message that names the first one. A

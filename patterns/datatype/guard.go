@@ -67,7 +67,8 @@ func (c *Channel[T]) process(ctx context.Context, consumer string, msg jetstream
 	if ctx.Err() != nil {
 		return "nak", msg.NakWithDelay(delay) // without a delay it would be redelivered at once
 	}
-	m, err := c.decode(msg, meta)
+	var m Message[T]
+	err = callHandler(ctx, c.cfg.Log, msg.Subject(), func(_ context.Context, m *Message[T]) error { return c.decode(msg, meta, m) }, &m)
 	if err != nil {
 		return c.divert(ctx, consumer, msg, meta, ErrInvalid, err)
 	}
@@ -82,15 +83,15 @@ func (c *Channel[T]) process(ctx context.Context, consumer string, msg jetstream
 	return "nak", msg.NakWithDelay(delay)
 }
 
-func (c *Channel[T]) decode(msg jetstream.Msg, meta *jetstream.MsgMetadata) (m Message[T], err error) {
-	m = Message[T]{Header: msg.Headers(), Delivery: int(meta.NumDelivered), Sequence: meta.Sequence.Stream, Time: meta.Timestamp}
+func (c *Channel[T]) decode(msg jetstream.Msg, meta *jetstream.MsgMetadata, m *Message[T]) (err error) {
+	*m = Message[T]{Header: msg.Headers(), Delivery: int(meta.NumDelivered), Sequence: meta.Sequence.Stream, Time: meta.Timestamp}
 	if sequence := m.Header.Get(HeaderCorrects); sequence != "" {
 		m.Corrects, _ = strconv.ParseUint(sequence, 10, 64) // 0 if it is no number
 	}
 	var ours bool
 	if m.Key, ours = strings.CutPrefix(msg.Subject(), c.prefix); !ours { // a stream can have stored other subjects
-		return m, fmt.Errorf("%w: the subject is %s", ErrInvalid, msg.Subject())
+		return fmt.Errorf("%w: the subject is %s", ErrInvalid, msg.Subject())
 	}
 	m.Value, err = c.codec.Decode(m.Header, msg.Data())
-	return m, err
+	return err
 }

@@ -34,10 +34,15 @@ func (c *Channel[T]) divert(
 		HeaderReason: {strings.TrimPrefix(reason.Error(), "datatype: ")}, HeaderError: {errorText(cause)},
 		HeaderSubject: {msg.Subject()}, HeaderSequence: {strconv.FormatUint(meta.Sequence.Stream, 10)},
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
 	m := &nats.Msg{Subject: fmt.Sprintf("invalid.%s.%s.%d.%d", c.name, consumer, meta.Sequence.Stream, meta.Timestamp.UnixNano())}
-	m.Data, m.Header = msg.Data(), copyHeader(msg.Headers(), "Invalid-")
-	maps.Copy(m.Header, own)
-	err = c.storeOnce(ctx, m)
+	m.Header, m.Data, err = c.original(ctx, msg, meta, reason)
+	if err == nil {
+		m.Header = copyHeader(m.Header, "Invalid-")
+		maps.Copy(m.Header, own)
+		err = c.storeOnce(ctx, m)
+	}
 	if code := apiCode(err); errors.Is(err, nats.ErrMaxPayload) || code == codeHeaderTooLarge || code == jetstream.JSErrCodeStreamMessageExceedsMaximum {
 		own.Set(HeaderTruncated, "true")
 		m.Data, m.Header = nil, own
@@ -49,10 +54,28 @@ func (c *Channel[T]) divert(
 	return "term", msg.TermWithReason(own.Get(HeaderReason))
 }
 
+// original returns msg as it is stored, if the handler had it and may have changed it;
+// as it was received, if it was removed from the stream since.
+func (c *Channel[T]) original(ctx context.Context, msg jetstream.Msg, meta *jetstream.MsgMetadata, reason error) (nats.Header, []byte, error) {
+	if reason == ErrInvalid {
+		return msg.Headers(), msg.Data(), nil
+	}
+	stored, err := callAPI(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		return c.messages.GetMsg(ctx, meta.Sequence.Stream)
+	})
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return msg.Headers(), msg.Data(), nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return stored.Header, stored.Data, nil
+}
+
 // storeOnce stores m unless a message is on its subject: a redelivered message is
 // diverted once, at any time later.
 func (c *Channel[T]) storeOnce(ctx context.Context, m *nats.Msg) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	_, err := c.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(0))
 	if apiCode(err) == jetstream.JSErrCodeStreamWrongLastSequence { // not isConflict: it is true also while a copy is in process

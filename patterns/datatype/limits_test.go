@@ -37,6 +37,25 @@ func TestTooLargeToCopy(t *testing.T) {
 	})
 }
 
+// An operator can limit the size of messages: a larger copy has no payload.
+func TestMaxMsgSize(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		one, _, _ := visits(t)
+		js := s.JetStream("clinic")
+		open(t, js, one)
+		cfg := must(js.Stream(t.Context(), "INVALID_visit")).CachedInfo().Config
+		cfg.MaxMsgSize = 1000
+		must(js.UpdateStream(t.Context(), cfg))
+		must(js.PublishMsg(t.Context(), as("invoice", 1, 1, strings.Repeat("x", 2000))))
+		stop := read(t, js, one, "billing", seen(new([]string), minutes))
+		time.Sleep(time.Second)
+		stop()
+		diverted := stored(t, js, "INVALID_visit")
+		require.Len(t, diverted, 1)
+		require.Equal(t, "true", diverted[0].Header.Get(datatype.HeaderTruncated))
+	})
+}
+
 // A full stream refuses messages. A message that cannot be diverted stays in its
 // stream, and is diverted when there is room.
 func TestFull(t *testing.T) {

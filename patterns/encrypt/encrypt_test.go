@@ -41,6 +41,12 @@ func TestBadInput(t *testing.T) {
 		require.ErrorIs(t, encrypt.Redact(ctx, js, "X", 1), jetstream.ErrStreamNotFound)
 		require.ErrorIs(t, encrypt.RedactSubject(ctx, js, "X", ">"), jetstream.ErrStreamNotFound)
 
+		must(js.CreateStream(ctx, jetstream.StreamConfig{Name: "X"}))
+		must(js.Publish(ctx, "X", nil))
+		for _, filter := range []string{"", "X.", "X y"} { // the server finds nothing on it: that is no success
+			require.ErrorIs(t, encrypt.RedactSubject(ctx, js, "X", filter), encrypt.ErrConfig, "%q", filter)
+		}
+
 		v := open(t, js, encrypt.Config{Storage: jetstream.MemoryStorage})
 		for _, person := range []string{"", "a.b", "*", ">", "a b", "a\x00", strings.Repeat("a", 65)} {
 			_, err := v.Seal(ctx, person, nil)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -30,6 +31,9 @@ func Redact(ctx context.Context, js jetstream.JetStream, stream string, sequence
 // RedactSubject is Redact for all messages of a stream whose subjects match filter.
 // Copies of a message, such as dead letters, have subjects of their own.
 func RedactSubject(ctx context.Context, js jetstream.JetStream, stream, filter string) error {
+	if strings.ContainsAny(filter, " \t\r\n") || slices.Contains(strings.Split(filter, "."), "") {
+		return fmt.Errorf("%w: the filter %.80q is not a subject", ErrConfig, filter) // no message would match
+	}
 	for {
 		s, info, err := find(ctx, js, stream, jetstream.WithSubjectFilter(filter)) // from the leader: it has all messages
 		if err != nil || len(info.State.Subjects) == 0 {

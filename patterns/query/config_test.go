@@ -40,6 +40,8 @@ func TestBadInput(t *testing.T) {
 	}{
 		{"the name of a reader is not a token", reader(t.Context(), "*", source, query.Config{}, good), query.ErrID, `"*"`},
 		{"no source", reader(t.Context(), "shops", nil, query.Config{}, good), query.ErrConfig, "source"},
+		{"no database of SQLite", reader(t.Context(), "shops", query.SQLite(nil), query.Config{}, good), query.ErrConfig, "source"},
+		{"no database of PostgreSQL", reader(t.Context(), "shops", query.Postgres(nil), query.Config{}, good), query.ErrConfig, "source"},
 		{"no statements", reader(t.Context(), "shops", source, query.Config{}), query.ErrConfig, "statement"},
 		{"the name of a statement is not a token", reader(t.Context(), "shops", source, query.Config{}, query.Statement{Name: "a.b"}), query.ErrConfig, "a.b"},
 		{"Args is not a struct", reader(t.Context(), "shops", source, query.Config{}, query.Statement{Name: "a", Args: 1}), query.ErrConfig, "struct"},

@@ -47,7 +47,8 @@
 //   - Types: a number keeps all its digits on its way to the client
 //     (TestConformance, TestPostgresTypes).
 //   - Injection: no text of a message becomes SQL (TestConformance).
-//   - Secrets: the error of a source is logged, and not sent (TestStream).
+//   - Secrets: the error or panic of a source is logged, and not sent
+//     (TestStream).
 //   - Concurrency: more than Config.Concurrency queries at once are refused with
 //     code 429 (TestStream).
 //   - Shutdown: a Reader finishes its queries, and cancels them after Grace

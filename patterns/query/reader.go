@@ -55,8 +55,8 @@ func NewReader(ctx context.Context, nc *nats.Conn, name string, source Source, s
 	if err := errors.Join(err, checkID(name)); err != nil {
 		return nil, err
 	}
-	if source == nil || len(statements) == 0 {
-		return nil, fmt.Errorf("%w: source is %v, with %d statements; use a source and at least one statement", ErrConfig, source, len(statements))
+	if s, ok := source.(*sqlSource); source == nil || ok && s.db == nil || len(statements) == 0 {
+		return nil, fmt.Errorf("%w: source is %v, with %d statements; use a source with a database, and at least one statement", ErrConfig, source, len(statements))
 	}
 	r := &Reader{nc: nc, name: name, source: source, cfg: cfg, statements: map[string]Statement{}, running: make(chan struct{}, cfg.Concurrency)}
 	for _, st := range statements {
@@ -74,6 +74,7 @@ func NewReader(ctx context.Context, nc *nats.Conn, name string, source Source, s
 	defer cancel()
 	if err := errors.Join(nc.FlushWithContext(flush), ctx.Err()); err != nil { // a flush may win against an ended ctx
 		_ = r.sub.Unsubscribe() // fails only if the connection is closed
+		r.cancel()              // of queries that were received before
 		return nil, fmt.Errorf("query: reader of %s: %w", name, err)
 	}
 	return r, nil
@@ -149,7 +150,7 @@ func (r *Reader) reply(msg *nats.Msg) {
 	}
 	defer func() { _ = out.sub.Unsubscribe() }() // fails only if the connection is closed
 	go out.beat(ctx)
-	err = r.stream(ctx, out, st, args)
+	err = callHandler(ctx, r.cfg.Log, msg.Subject, func(ctx context.Context, out *stream) error { return r.stream(ctx, out, st, args) }, out)
 	switch {
 	case r.ctx.Err() != nil:
 		r.refuse(msg.Reply, &Error{"503", "the reader is stopping"})

@@ -20,6 +20,7 @@ type endless struct {
 	taken, open atomic.Int64
 	slow        time.Duration
 	most        int64
+	panics      bool
 }
 
 var errSource = errors.New("disk failure in /secret/place")
@@ -28,6 +29,9 @@ func (e *endless) Query(ctx context.Context, st query.Statement, _ []any) iter.S
 	return func(yield func([]byte, error) bool) {
 		e.open.Add(1)
 		defer e.open.Add(-1)
+		if e.panics {
+			panic(errSource)
+		}
 		for n := int64(0); (e.most == 0 || n < e.most) && ctx.Err() == nil; n++ {
 			select {
 			case <-time.After(e.slow):
@@ -129,6 +133,33 @@ func TestStream(t *testing.T) {
 			rows, err := all[sale](t.Context(), p.client, "broken", nil)
 			require.EqualError(t, err, "query: 500: internal error")
 			require.Empty(t, rows)
+		},
+		"a break from the loop frees the cursor at once": func(t *testing.T, p *fixture) {
+			for range query.Rows[sale](t.Context(), p.client, "shops", "sales", nil) {
+				time.Sleep(100 * time.Millisecond) // the reader waits for a request
+				require.EqualValues(t, 1, p.open.Load())
+				break
+			}
+			time.Sleep(10 * time.Millisecond) // less than until its next message
+			require.Zero(t, p.open.Load())
+		},
+		"a query that is sent while the reader unsubscribes is replied to": func(t *testing.T, p *fixture) {
+			p.most = 1
+			p.s.Link("reader").Delay(time.Second)
+			time.AfterFunc(time.Second, p.stop)
+			time.Sleep(1500 * time.Millisecond)
+			rows, err := all[sale](t.Context(), p.client, "sales", nil)
+			require.NoError(t, err)
+			require.Len(t, rows, 1)
+		},
+		"a panic of a source fails its query only": func(t *testing.T, p *fixture) {
+			p.panics, p.most = true, 1
+			_, err := all[sale](t.Context(), p.client, "sales", nil)
+			require.EqualError(t, err, "query: 500: internal error")
+			p.panics = false
+			rows, err := all[sale](t.Context(), p.client, "sales", nil)
+			require.NoError(t, err)
+			require.Len(t, rows, 1)
 		},
 		"a stopping reader finishes its queries, and cancels them after Grace": func(t *testing.T, p *fixture) {
 			time.AfterFunc(time.Second, p.stop)

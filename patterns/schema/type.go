@@ -36,7 +36,7 @@ func Extend[Old, New any](upcast func(Old) (New, error)) Change {
 	return c
 }
 
-// Replace is a breaking change: readers of Old divert New. Use it for a change of
+// Replace is a breaking change: readers of Old refuse New. Use it for a change of
 // shape that Extend refuses, and for a change of meaning, which no schema shows.
 func Replace[Old, New any](upcast func(Old) (New, error)) Change {
 	c := Extend(upcast)

@@ -17,6 +17,36 @@ import (
 	"github.com/natspatterns/catalog/patterns/sse"
 )
 
+// A replay is read from the leader also if the stream allows direct reads: a lagging
+// replica would leave a gap.
+func TestReplayFromLeader(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		js := s.JetStream("test")
+		_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "RESULTS_tea", Subjects: []string{"results.tea.*"}, AllowDirect: true})
+		require.NoError(t, err)
+		publish(t, js, "green", "a")
+		direct, err := js.Conn().SubscribeSync("$JS.API.DIRECT.GET.>")
+		require.NoError(t, err)
+		w := newWeb()
+		shut := w.open(t, js, sse.Config{})
+		ctx, cancel := context.WithCancel(t.Context())
+		var got []string
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			w.browse(ctx, "/tea", "0", func(ev received) { got = append(got, ev.id+" "+ev.data) })
+		}()
+		time.Sleep(time.Second) // lint:bubble: in bubble
+		cancel()
+		<-done
+		shut()
+		require.Equal(t, []string{"1 a"}, got)
+		reads, _, err := direct.Pending()
+		require.NoError(t, err)
+		require.Zero(t, reads)
+	})
+}
+
 func TestServer(t *testing.T) {
 	const ms = time.Millisecond
 	for name, c := range map[string]struct {

@@ -1,8 +1,11 @@
 package sse_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"sync"
 	"testing"
 	"time"
@@ -60,4 +63,60 @@ func TestEndsWhileCatchingUp(t *testing.T) {
 		leave()
 		gone.Wait()
 	})
+}
+
+// heldWriter is a client whose connection takes an event only after release.
+type heldWriter struct {
+	header  http.Header
+	release chan struct{}
+}
+
+func (w *heldWriter) Header() http.Header              { return w.header }
+func (w *heldWriter) WriteHeader(int)                  {}
+func (w *heldWriter) FlushError() error                { return nil }
+func (w *heldWriter) SetWriteDeadline(time.Time) error { return nil }
+
+func (w *heldWriter) Write(text []byte) (int, error) {
+	if bytes.Contains(text, []byte("data:")) {
+		<-w.release
+	}
+	return len(text), nil
+}
+
+// Run waits for the last write to each client, and a client that ends its replay after
+// that is not served any more.
+func TestRunWaitsForWrites(t *testing.T) {
+	for name, last := range map[string]string{"of a live event": "", "of a replay": "0"} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, s *natstest.Server, js jetstream.JetStream, _ *web) {
+				srv, err := sse.NewServer(t.Context(), js, "RESULTS_tea", "results.tea.*", sse.PathRoute("results.tea", "key"), sse.Config{Hosts: []string{"tea.example"}})
+				require.NoError(t, err)
+				ctx, cancel := context.WithCancel(t.Context())
+				ended, served := make(chan error, 1), make(chan struct{})
+				go func() { ended <- srv.Run(ctx) }()
+				time.Sleep(time.Second) // lint:bubble: in bubble
+				if last != "" {
+					publish(t, js, "green", "a")
+					time.Sleep(time.Second)
+				}
+				client := &heldWriter{http.Header{}, make(chan struct{})}
+				r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://tea.example/tea", nil)
+				if last != "" {
+					r.Header.Set("Last-Event-ID", last)
+				}
+				go func() { srv.ServeHTTP(client, r); close(served) }()
+				time.Sleep(time.Second)
+				if last == "" {
+					publish(t, js, "green", "a")
+					time.Sleep(time.Second)
+				}
+				cancel()
+				time.Sleep(time.Second)
+				require.Empty(t, ended)
+				close(client.release)
+				require.NoError(t, <-ended)
+				<-served
+			})
+		})
+	}
 }

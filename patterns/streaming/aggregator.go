@@ -203,7 +203,6 @@ func (a *aggregator[In, Out]) loadWindow(msg jetstream.Msg) error {
 		return fmt.Errorf("%s is not the subject of a window", msg.Subject())
 	}
 	if len(msg.Data()) == 0 { // closed
-		delete(a.open[from], tokens[2])
 		return nil
 	}
 	var w window[Out]

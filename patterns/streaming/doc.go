@@ -67,9 +67,9 @@
 //     old one.
 //   - The aggregate of a window must fit max_payload (1 MB by default) minus 4
 //     KiB. Otherwise the event that enlarges it is refused (TestSums).
-//   - When the feed is idle, the watermark follows the server's clock: events
-//     that are older than Lateness are refused from then on. To process old
-//     events, send them before Run, or raise Lateness.
+//   - While the feed is idle and windows are open, the watermark follows the
+//     server's clock: events that are older than Lateness are refused from then
+//     on. To process old events, send them before Run, or raise Lateness.
 //   - All open windows are in the memory of the Processor. One Processor works
 //     per flow: for more throughput, use several flows.
 //   - A copy of a refused event that does not fit max_payload, or has more than

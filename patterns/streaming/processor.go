@@ -147,8 +147,8 @@ func (p *Processor[In, Out]) process(ctx context.Context, events <-chan feedMsg)
 	}
 }
 
-// advanceClock moves the watermark by the server's clock when all events are processed:
-// the windows of a sender that is silent close too.
+// advanceClock moves the watermark by the server's clock when all events are processed
+// and windows are open: the windows of a sender that is silent close too.
 func (p *Processor[In, Out]) advanceClock(ctx context.Context) error {
 	feed, err := callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return p.js.Stream(ctx, "FEED_"+p.agg.name) })
 	if err != nil && !isGone(err) {
@@ -161,7 +161,7 @@ func (p *Processor[In, Out]) advanceClock(ctx context.Context) error {
 	if info.State.LastSeq < p.agg.at.Seq {
 		return fmt.Errorf("%w: %s ends at %d, the position is %d", ErrRecreated, info.Config.Name, info.State.LastSeq, p.agg.at.Seq)
 	}
-	if info.State.LastSeq == p.agg.at.Seq || info.State.Msgs == 0 {
+	if len(p.agg.open) > 0 && (info.State.LastSeq == p.agg.at.Seq || info.State.Msgs == 0) {
 		p.agg.advance(info.TimeStamp)
 	}
 	return nil

@@ -54,6 +54,16 @@ func TestProcessor(t *testing.T) {
 			want:   []string{"green 0-2: a"},
 			counts: streaming.Counts{Added: 1},
 		},
+		"an event is not late because the feed was idle before": {
+			play: func(t *testing.T, _ *natstest.Server, js jetstream.JetStream, t0 time.Time) {
+				send(t, js, "green", "a", t0)
+				time.Sleep(20 * time.Second)
+				send(t, js, "green", "b", t0.Add(10*time.Second))
+				time.Sleep(4 * time.Second)
+			},
+			want:   []string{"green 0-2: a", "green 10-12: b"},
+			counts: streaming.Counts{Added: 2},
+		},
 		"an event far ahead of the server is refused and makes no other event late": {
 			play: func(t *testing.T, _ *natstest.Server, js jetstream.JetStream, t0 time.Time) {
 				send(t, js, "green", "a", t0.Add(time.Hour+10*ms))
