@@ -46,13 +46,6 @@ func apiCode(err error) jetstream.ErrorCode {
 	return api.ErrorCode
 }
 
-// isConflict reports whether the server refused a publish because the expected
-// last sequence was wrong. Replicated streams use a code of their own.
-func isConflict(err error) bool {
-	code := apiCode(err)
-	return code == jetstream.JSErrCodeStreamWrongLastSequence || code == jetstream.JSErrCodeStreamWrongLastSequenceConstant
-}
-
 // checkID refuses an ID that cannot be one token of a subject.
 func checkID(id string) error {
 	ok := len(id) > 0 && len(id) <= 64

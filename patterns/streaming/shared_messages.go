@@ -3,9 +3,11 @@
 package streaming
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -130,7 +132,7 @@ func readOrdered(ctx context.Context, js jetstream.JetStream, log *slog.Logger, 
 			return fmt.Errorf("read stream %s: %w", stream, err)
 		}
 		if err == nil {
-			err = readConsumer(ctx, cons, &cfg, handle)
+			err = readConsumer(ctx, js.Conn(), cons, &cfg, handle)
 		}
 		if ctx.Err() != nil {
 			return nil
@@ -143,9 +145,18 @@ func readOrdered(ctx context.Context, js jetstream.JetStream, log *slog.Logger, 
 	}
 }
 
-// readConsumer returns at the first gap, after a disconnect, and when no heartbeat
+// readConsumer returns at the first gap, after a reconnect, and when no heartbeat
 // arrives. It moves the start of cfg behind each message.
-func readConsumer(ctx context.Context, cons jetstream.Consumer, cfg *jetstream.ConsumerConfig, handle func(jetstream.Msg, *jetstream.MsgMetadata)) error {
+func readConsumer(ctx context.Context, nc *nats.Conn, cons jetstream.Consumer, cfg *jetstream.ConsumerConfig,
+	handle func(jetstream.Msg, *jetstream.MsgMetadata)) error {
+	reconnected := nc.StatusChanged(nats.CONNECTED)
+	ctx, end := context.WithCancelCause(ctx)
+	go func() { // until the end of the listener
+		if _, ok := <-reconnected; ok {
+			end(errors.New("the client reconnected")) // lost messages show only when a later one arrives
+		}
+	}()
+	defer func() { nc.RemoveStatusListener(reconnected); end(nil) }()
 	it, err := cons.Messages(jetstream.PullMaxMessages(2000), jetstream.PullExpiry(4*time.Second), jetstream.PullHeartbeat(time.Second))
 	if err != nil {
 		return err
@@ -154,7 +165,7 @@ func readConsumer(ctx context.Context, cons jetstream.Consumer, cfg *jetstream.C
 	for want := uint64(1); ; want++ {
 		msg, err := it.Next(jetstream.NextContext(ctx))
 		if err != nil {
-			return err
+			return cmp.Or(context.Cause(ctx), err)
 		}
 		meta, err := msg.Metadata()
 		if err != nil {
