@@ -86,7 +86,7 @@ func (c Config) normal(queue string) (Config, error) {
 		setDefault("Timeout", &c.Timeout, 10*time.Second, 50*time.Millisecond), setDefault("Grace", &c.Grace, 10*time.Second, 1),
 		setDefault("Backoff", &c.Backoff, time.Second, 1), setDefault("ScheduleAfter", &c.ScheduleAfter, 5*time.Second, 1),
 		setDefault("MaxAckPending", &c.MaxAckPending, 1000, 1), setDefault("MaxWaiting", &c.MaxWaiting, 10_000, 1),
-		setDefault("MaxBytes", &c.MaxBytes, 0, 0), setDefault("Replicas", &c.Replicas, 1, 1),
+		setDefault("MaxBytes", &c.MaxBytes, 0, 0), setDefault("Replicas", &c.Replicas, 1, 1, 5),
 	)
 	if c.Policy == nil {
 		c.Policy = exponential(c.Backoff)

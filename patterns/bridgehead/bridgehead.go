@@ -45,10 +45,7 @@ type Config struct {
 func normal(r Route, c Config) (Route, Config, error) {
 	r, err := r.normal()
 	err = errors.Join(err, setDefault("MaxAge", &c.MaxAge, 7*24*time.Hour, time.Second),
-		setDefault("MaxBytes", &c.MaxBytes, 0, 0), setDefault("Replicas", &c.Replicas, 1, 1))
-	if c.Replicas > 5 {
-		err = errors.Join(err, fmt.Errorf("%w: Replicas is %d; use at most 5", ErrConfig, c.Replicas))
-	}
+		setDefault("MaxBytes", &c.MaxBytes, 0, 0), setDefault("Replicas", &c.Replicas, 1, 1, 5))
 	return r, c, err
 }
 

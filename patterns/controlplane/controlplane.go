@@ -45,14 +45,11 @@ func (c Config) normal() (Config, error) {
 	err := cmp.Or(
 		setDefault("Backoff", &c.Backoff, time.Second, 0),
 		setDefault("Grace", &c.Grace, 10*time.Second, 0),
-		setDefault("Replicas", &c.Replicas, 1, 1),
+		setDefault("Replicas", &c.Replicas, 1, 1, 5),
 		setDefault("MaxBytes", &c.MaxBytes, 0, 0),
 	)
 	if checkID(c.Bucket) != nil {
 		err = fmt.Errorf("%w: Bucket is %.80q; use 1 to 64 of A-Z a-z 0-9 _ -", ErrConfig, c.Bucket)
-	}
-	if c.Replicas > 5 {
-		err = fmt.Errorf("%w: Replicas is %d; use at most 5", ErrConfig, c.Replicas)
 	}
 	return c, err
 }

@@ -46,16 +46,13 @@ type Config struct {
 func (c Config) normal() (Config, error) {
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	err := errors.Join(
-		setDefault("Replicas", &c.Replicas, 1, 1),
+		setDefault("Replicas", &c.Replicas, 1, 1, 5),
 		setDefault("MaxBytes", &c.MaxBytes, 0, 0),
 		setDefault("Batch", &c.Batch, 1000, 1),
 		setDefault("Timeout", &c.Timeout, 30*time.Second, 1),
 		setDefault("MaxBackoff", &c.MaxBackoff, 10*time.Second, 1),
 		setDefault("Grace", &c.Grace, 10*time.Second, 1),
 	)
-	if err == nil && c.Replicas > 5 {
-		err = fmt.Errorf("%w: Replicas is %d; use 1 to 5", ErrConfig, c.Replicas)
-	}
 	return c, err
 }
 

@@ -49,7 +49,7 @@ type Config struct {
 
 func (c Config) normal() (Config, error) {
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
-	return c, errors.Join(setDefault("Replicas", &c.Replicas, 1, 1), setDefault("MaxBytes", &c.MaxBytes, 0, 0))
+	return c, errors.Join(setDefault("Replicas", &c.Replicas, 1, 1, 5), setDefault("MaxBytes", &c.MaxBytes, 0, 0))
 }
 
 // MessagesStreamConfig returns the stream DATATYPE_<name>. It stores the messages of

@@ -32,7 +32,7 @@ type Config struct {
 }
 
 func (c Config) normal() (Config, error) {
-	return c, errors.Join(setDefault("Replicas", &c.Replicas, 1, 1), setDefault("MaxBytes", &c.MaxBytes, 0, 0))
+	return c, errors.Join(setDefault("Replicas", &c.Replicas, 1, 1, 5), setDefault("MaxBytes", &c.MaxBytes, 0, 0))
 }
 
 // StreamConfig returns the stream of a key-value bucket for keys. It differs from the

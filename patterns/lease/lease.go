@@ -42,7 +42,7 @@ func (c Config) normal() (Config, error) {
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	err := cmp.Or(
 		setDefault("TTL", &c.TTL, 5*time.Second, time.Second),
-		setDefault("Replicas", &c.Replicas, 1, 1),
+		setDefault("Replicas", &c.Replicas, 1, 1, 5),
 		setDefault("MaxBytes", &c.MaxBytes, 0, 0),
 	)
 	switch {
@@ -50,8 +50,6 @@ func (c Config) normal() (Config, error) {
 		err = fmt.Errorf("%w: Bucket is %.80q; use 1 to 64 of A-Z a-z 0-9 _ -", ErrConfig, c.Bucket)
 	case c.TTL%time.Second != 0:
 		err = fmt.Errorf("%w: TTL is %v; use whole seconds, because the server ignores the rest", ErrConfig, c.TTL)
-	case c.Replicas > 5:
-		err = fmt.Errorf("%w: Replicas is %d; use at most 5", ErrConfig, c.Replicas)
 	}
 	return c, err
 }

@@ -42,11 +42,7 @@ const (
 
 func (c Config) normal() (Config, error) {
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
-	err := errors.Join(setDefault("Prefetch", &c.Prefetch, maxPrefetch, 1), setDefault("Grace", &c.Grace, 10*time.Second, 0))
-	if c.Prefetch > maxPrefetch {
-		err = errors.Join(err, fmt.Errorf("%w: Prefetch is %d; use at most %d", ErrConfig, c.Prefetch, maxPrefetch))
-	}
-	return c, err
+	return c, errors.Join(setDefault("Prefetch", &c.Prefetch, maxPrefetch, 1, maxPrefetch), setDefault("Grace", &c.Grace, 10*time.Second, 0))
 }
 
 // Publish publishes v as JSON on subject, such as "orders.order-7.placed". It does

@@ -95,7 +95,7 @@ func (c Config) normal() (Config, error) {
 		setDefault("Lateness", &c.Lateness, 10*time.Second, time.Millisecond),
 		setDefault("Idle", &c.Idle, time.Second, 10*time.Millisecond),
 		setDefault("MaxAge", &c.MaxAge, 7*24*time.Hour, time.Second),
-		setDefault("Replicas", &c.Replicas, 1, 1),
+		setDefault("Replicas", &c.Replicas, 1, 1, 5),
 		setDefault("MaxBytes", &c.MaxBytes, 0, 0),
 	)
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
