@@ -49,7 +49,8 @@ type Config struct {
 
 func (c Config) normal() (Config, error) {
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
-	return c, errors.Join(setDefault("Replicas", &c.Replicas, 1, 1, 5), setDefault("MaxBytes", &c.MaxBytes, 0, 0))
+	err := errors.Join(setDefault("Replicas", &c.Replicas, 1, 1, 5), setDefault("MaxBytes", &c.MaxBytes, 0, 0))
+	return c, err
 }
 
 // MessagesStreamConfig returns the stream DATATYPE_<name>. It stores the messages of

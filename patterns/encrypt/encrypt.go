@@ -32,7 +32,8 @@ type Config struct {
 }
 
 func (c Config) normal() (Config, error) {
-	return c, errors.Join(setDefault("Replicas", &c.Replicas, 1, 1, 5), setDefault("MaxBytes", &c.MaxBytes, 0, 0))
+	err := errors.Join(setDefault("Replicas", &c.Replicas, 1, 1, 5), setDefault("MaxBytes", &c.MaxBytes, 0, 0))
+	return c, err
 }
 
 // StreamConfig returns the stream of a key-value bucket for keys. It differs from the

@@ -42,7 +42,8 @@ const (
 
 func (c Config) normal() (Config, error) {
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
-	return c, errors.Join(setDefault("Prefetch", &c.Prefetch, maxPrefetch, 1, maxPrefetch), setDefault("Grace", &c.Grace, 10*time.Second, 0))
+	err := errors.Join(setDefault("Prefetch", &c.Prefetch, maxPrefetch, 1, maxPrefetch), setDefault("Grace", &c.Grace, 10*time.Second, 0))
+	return c, err
 }
 
 // Publish publishes v as JSON on subject, such as "orders.order-7.placed". It does

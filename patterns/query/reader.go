@@ -25,12 +25,13 @@ type Config struct {
 
 func (c Config) normal() (Config, error) {
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
-	return c, errors.Join(
+	err := errors.Join(
 		setDefault("Concurrency", &c.Concurrency, 16, 1),
 		setDefault("Prefetch", &c.Prefetch, 8, 1),
 		setDefault("IdleTimeout", &c.IdleTimeout, 30*time.Second, 1),
 		setDefault("Grace", &c.Grace, 10*time.Second, 1),
 	)
+	return c, err
 }
 
 // Reader replies to queries with the rows of a source.

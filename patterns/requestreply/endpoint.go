@@ -23,11 +23,12 @@ type Config struct {
 func (c Config) normal() (Config, error) {
 	c.Version = cmp.Or(c.Version, "0.0.0")
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
-	return c, errors.Join(
+	err := errors.Join(
 		setDefault("Concurrency", &c.Concurrency, 256, 1),
 		setDefault("Timeout", &c.Timeout, 30*time.Second, 0),
 		setDefault("Grace", &c.Grace, 10*time.Second, 0),
 	)
+	return c, err
 }
 
 // Endpoint is a subject and its handler.
