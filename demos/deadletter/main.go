@@ -28,14 +28,14 @@ var play = demo.Play{
 func main() { play.Main() }
 
 func config(e *demo.Env) deadletter.Config {
-	return deadletter.Config{Tries: 3, Backoff: 500 * time.Millisecond, Log: e.Log(), Metadata: e.Mark()}
+	return deadletter.Config{MaxDeliver: 3, Backoff: 500 * time.Millisecond, Log: e.Log(), Metadata: e.Mark()}
 }
 
 const ms = time.Millisecond
 
 func cast(e *demo.Env) error {
 	for name, act := range map[string]func(context.Context, *demo.Env, jetstream.JetStream) error{
-		"sender": sender, "postwoman": postwoman, "clerk": clerk, "haulier": haulier, "keeper": keeper,
+		"sender": sender, "postwoman": postwoman, "clerk": clerk, "haulier": haulier, "collector": collector,
 	} {
 		e.Go(name, func(ctx context.Context, nc *nats.Conn) error {
 			js, err := e.JetStream(nc)
@@ -73,7 +73,7 @@ func sender(ctx context.Context, e *demo.Env, js jetstream.JetStream) error {
 	post(1400*ms, "letter", "c/o ???")
 
 	e.At(9600 * ms)
-	e.Tell("Parcels go by lorry, and the haulier counts the tries his own way: after two the server\ndelivers no more, and says so once, to whoever happens to listen. Nobody does.")
+	e.Tell("Parcels go by lorry. The haulier's consumer has a MaxDeliver of 2: after that the server\ndelivers the parcel no more, and publishes one advisory. Nobody subscribes to it.")
 	post(9800*ms, "parcel", "nowhere")
 	return err
 }
@@ -88,8 +88,8 @@ func postwoman(ctx context.Context, e *demo.Env, js jetstream.JetStream) error {
 	if err != nil {
 		return err
 	}
-	guarded, err := office.Guard(ctx, round, func(_ context.Context, msg *nats.Msg) error {
-		id, to := strings.TrimPrefix(msg.Subject, "letters."), string(msg.Data)
+	guarded, err := office.Guard(ctx, round, func(_ context.Context, msg deadletter.Message) error {
+		id, to := msg.ID, string(msg.Data)
 		switch {
 		case strings.Contains(to, "?"):
 			e.Printf("the postwoman cannot read the address of %s", id)
@@ -131,7 +131,7 @@ func clerk(ctx context.Context, e *demo.Env, js jetstream.JetStream) error {
 		for l, fail := range office.All(ctx) {
 			if err = errors.Join(err, fail); fail == nil {
 				n++
-				e.Printf("the clerk has %s: %s after try %d, %s", l.Msg.Subject, l.Reason, l.Tries, l.Error)
+				e.Printf("the clerk has %s: %s after delivery %d, %s", l.Msg.Subject, l.Reason, l.Deliveries, l.Error)
 			}
 		}
 		if n == 0 {
@@ -154,7 +154,7 @@ func clerk(ctx context.Context, e *demo.Env, js jetstream.JetStream) error {
 	}
 	list(4 * time.Second)
 	e.At(4400 * ms)
-	e.Tell("The clerk has seen that hand before. She writes the address out, and posts the letter\nagain: as a new letter, without the stamps of the old one, or the post would say \"this\none we have had\" and drop it without a word.")
+	e.Tell("The clerk has seen that hand before. She writes the address out, and posts the letter\nagain: as a new letter, without the headers of the old one. With the same message ID,\nthe server would drop it as a duplicate.")
 	repost(4600*ms, map[string]string{"letters.letter-3": "31 Canal Street"})
 	list(5 * time.Second)
 
@@ -176,7 +176,7 @@ func clerk(ctx context.Context, e *demo.Env, js jetstream.JetStream) error {
 	return err
 }
 
-// haulier is not ours to change: his consumer ends after two tries.
+// haulier is foreign code: the consumer has a MaxDeliver of 2.
 func haulier(ctx context.Context, e *demo.Env, js jetstream.JetStream) error {
 	e.At(500 * ms)
 	lorry, err := js.Consumer(ctx, "PARCELS", "lorry")
@@ -191,8 +191,8 @@ func haulier(ctx context.Context, e *demo.Env, js jetstream.JetStream) error {
 	})
 }
 
-// keeper comes late, and finds it all the same.
-func keeper(ctx context.Context, e *demo.Env, js jetstream.JetStream) error {
+// collector starts late, and finds the parcel all the same.
+func collector(ctx context.Context, e *demo.Env, js jetstream.JetStream) error {
 	e.At(13200 * ms)
 	parcels, err := js.Stream(ctx, "PARCELS")
 	if err != nil {
@@ -200,11 +200,11 @@ func keeper(ctx context.Context, e *demo.Env, js jetstream.JetStream) error {
 	}
 	e.Printf("%d parcel is in the depot, and will never move again", parcels.CachedInfo().State.Msgs)
 	e.At(13800 * ms)
-	e.Tell("Then a keeper is hired. It missed the only call there was; so it goes through the depot,\nand takes what has been given up to the office. From now on the calls are recorded, too,\nso that a keeper who sleeps loses nothing.")
+	e.Tell("Then a collector starts. It has missed the only advisory; so it scans the work queue, and\nstores the parcel as a dead letter. From now on a stream stores the advisories, also\nwhile no collector runs.")
 	e.At(14 * time.Second)
-	k, err := deadletter.NewKeeper(ctx, js, "office", "PARCELS", config(e))
+	c, err := deadletter.NewCollector(ctx, js, "office", "PARCELS", config(e))
 	if err != nil {
 		return err
 	}
-	return k.Run(ctx)
+	return c.Run(ctx)
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/natspatterns/catalog/patterns/deadletter"
 )
 
-// drain times how long it takes until handle has settled n messages of 100 bytes.
+// drain times how long it takes until handle has finished n messages of 100 bytes.
 // Each of them is done when handle, or what it is made of, calls did.
 func drain(b *testing.B, js jetstream.JetStream, n int, make func(cons jetstream.Consumer, did func()) (jetstream.MessageHandler, error)) time.Duration {
 	b.Helper()
@@ -64,8 +64,8 @@ func closing(n int) (done chan struct{}, did func()) {
 	}
 }
 
-// The work: every message of a full queue is handled and acked; none is given up,
-// which is what a day looks like.
+// The work: every message of a full queue is handled and acked; none becomes a
+// dead letter, which is the usual case.
 func BenchmarkGuard(b *testing.B) {
 	const n = 10_000
 	js := natstest.Start(b).JetStream("worker")
@@ -84,7 +84,7 @@ func BenchmarkGuard(b *testing.B) {
 				if err != nil {
 					return nil, err
 				}
-				guarded, err := ch.Guard(b.Context(), cons, func(context.Context, *nats.Msg) error { return nil })
+				guarded, err := ch.Guard(b.Context(), cons, func(context.Context, deadletter.Message) error { return nil })
 				return func(msg jetstream.Msg) { guarded(msg); did() }, err
 			})
 		})
@@ -114,7 +114,7 @@ func BenchmarkGiveUp(b *testing.B) {
 					return nil, err
 				}
 				poison := errors.Join(deadletter.ErrPoison)
-				guarded, err := ch.Guard(b.Context(), cons, func(context.Context, *nats.Msg) error { return poison })
+				guarded, err := ch.Guard(b.Context(), cons, func(context.Context, deadletter.Message) error { return poison })
 				return func(msg jetstream.Msg) { guarded(msg); did() }, err
 			})
 		})

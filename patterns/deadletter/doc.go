@@ -1,73 +1,115 @@
-// Package deadletter keeps the messages that nobody could handle, with the reason,
-// until someone has fixed and requeued them, or thrown them away.
+// Package deadletter stores messages that consumers cannot handle as dead
+// letters, with the reason, until a person requeues or purges them.
 //
 // # Intent
 //
-// What cannot be handled must neither block what can, nor vanish.
+// A message that cannot be handled must neither block other messages nor be
+// lost.
 //
 // # Forces
 //
-//   - Past a consumer's MaxDeliver the server keeps the message in the stream, delivers
-//     it no more, and says so once, to whoever listens at that moment.
-//   - A Term removes the message from a work queue: what was not kept before is gone.
-//   - Headers are orders to the server. Sent again, they are carried out again.
+//   - After MaxDeliver the server keeps the message in the stream and does not
+//     deliver it again. It publishes one advisory, which is not stored.
+//   - A term removes the message from a work queue. If no copy was stored
+//     before, the message is lost.
+//   - Nats-* headers are instructions to the server. A copy that has them is
+//     refused, deduplicated, scheduled or expired.
 //
 // # On NATS
 //
-// A letter is stored in DEAD_<name> on dead.<name>.<stream>.<consumer>.<sequence>.<time>,
-// if nothing was stored there before: an identity without a window, unlike
-// Nats-Msg-Id. [Channel.Guard] wraps a handler for cons.Consume, counts the tries,
-// and stores the letter before it terminates the message. [Keeper] is for consumers
-// that cannot be guarded: the server's advisories are captured in the stream
-// ADVISORIES_<stream>, and the message is read by its sequence; a work queue is also
-// looked through for what no advisory told of. A letter that is requeued or purged is
-// replaced by a mark. Nats-* headers are not kept; a requeued message has an id of its
-// own, and Dead-For, by which other guarded consumers pass it over. Needs NATS 2.12.
+// The stream DEAD_<name> stores each letter on its own subject,
+// dead.<name>.<stream>.<consumer>.<sequence>.<time>, with an expected last
+// sequence of 0. So a letter is stored once, at any time later, unlike with
+// Nats-Msg-Id. The headers Dead-Reason, Dead-Error, Dead-Deliveries and
+// Dead-Subject describe it.
+//
+// [Channel.Guard] wraps a handler for cons.Consume. It counts the deliveries,
+// and stores the letter before it terminates the message. The letter is made
+// from the stored message, which it reads again if the handler has changed it.
+// A [Collector] is for consumers that cannot be guarded. The stream
+// ADVISORIES_<stream> stores the server's advisories, and the Collector reads
+// each message by its sequence. In a work queue it also finds messages without
+// an advisory.
+//
+// [Channel.Requeue] publishes the message without Nats-* headers, with a
+// message ID of its own. The header Dead-Consumer makes other guarded consumers
+// acknowledge it. A letter that is requeued or purged is replaced by a mark
+// with Dead-Resolved. The package needs nats-server 2.12.
 //
 // # Guarantees
 //
-//   - Poison is a letter after one try, what fails after Tries at doubled intervals,
-//     on work queues, interest and limits streams; fixed and requeued, it is handled
-//     (TestPoisonFixedRequeued, TestGuard), with the message as it was sent
-//     (TestAsSent). A try is a delivery: a worker's death costs one (TestWorkersDied),
-//     and so does what comes to one that has been told to stop (TestStop).
-//   - Nothing is lost: wherever a worker, keeper or operator dies, and whatever is cut
-//     or restarted, each message is handled, or a letter exactly once; when all letters
-//     are requeued with a fix, all are handled (TestSweep; with a Keeper, as long as
-//     nothing is given up while the server is being stopped). Terminating first,
-//     publishing without an identity, and listening to advisories fail the same check
-//     (TestSweepTwins).
-//   - While letters cannot be stored, messages stay in their stream (TestChannelDown),
-//     for ever if they leave no room for a letter's headers (TestTooLarge).
-//   - A letter stays one: its message is not tried again, nor becomes one again once
-//     settled, when its worker died before it could terminate it (TestStoredAndDied,
-//     TestPurge); a stream made anew is told from the old (TestSecondLife).
-//   - A Keeper that was down has all that was given up since NewKeeper, with its body,
-//     unless a Term removed that: then the letter is Gone, and a fix must supply it
-//     (TestKeeper). What no advisory told of it finds in a work queue, when its
-//     consumer has nothing in hand (TestReconcile). It ends with an error when there is
-//     nothing to learn from any more (TestKeeperEnds).
-//   - Requeue sends one message, however often it is repeated within the stream's
-//     Duplicates window; past it, not promised: it may be two (TestRequeue). It carries
-//     no Nats-* header of before; with those, 10 of 10 go wrong (TestHeaders).
-//   - Not promised: order, a requeued message is a new one; that a consumer which is
-//     not guarded does not get again what another gave up, or that an interest stream
-//     without consumers keeps what is requeued (TestOtherConsumers); that a message
-//     whose acks were lost is not a letter as well (TestWorkersDied); that a Keeper
-//     learns of what is given up while its server is being stopped: 10 of 100 were
-//     missed, for the advisories' stream may stop first (TestAdvisoryDies).
+//   - Loss: none. If workers, Collectors and operators crash, and during
+//     disconnects and server restarts, each message is handled or stored as a
+//     letter. After all letters are requeued with a fix, all are handled
+//     (TestSweep, TestSweepFindsMutants). While letters cannot be stored,
+//     messages stay in their stream (TestChannelDown, TestFull, TestTooLarge).
+//   - Loss of advisories: not promised. A server that stops can lose the
+//     advisories of the messages that are terminated at that moment
+//     (TestAdvisoryLost). A guarded consumer does not depend on advisories.
+//   - Duplication: a message is one letter, also if its worker crashed after it
+//     had stored the letter, and after the letter is resolved
+//     (TestStoredAndCrashed, TestPurge, TestCluster). A message can be handled
+//     and be a letter too, if its acks were lost (TestWorkersCrashed). A
+//     message of a recreated stream is another one (TestRecreatedStream).
+//   - Requeue: a repeated Requeue stores one message within the duplicate
+//     window of the stream. After it, there may be two (TestRequeue). No Nats-*
+//     header of the letter or of fix is published (TestHeaders).
+//   - Order: not promised. A requeued message is a new one
+//     (TestOrder).
+//   - Delay: not promised. A message is retried after Backoff, doubled each
+//     time (TestGuard). A Collector that was down finds all advisories that
+//     were stored since NewCollector (TestCollector).
+//   - Retry: a message is a letter after MaxDeliver attempts, or after one if
+//     the handler returns ErrPoison (TestGuard). An attempt counts even if the
+//     worker crashed (TestWorkersCrashed). A handler that runs longer than
+//     AckWait keeps its message (TestLongHandler).
+//   - Content: a letter holds the message as it is stored, whatever the handler
+//     changed (TestOriginal). If a term had removed it before a Collector read
+//     it, the letter is Gone, and fix must supply the message (TestCollector).
+//   - Collector: it finds a message in a work queue without an advisory when
+//     its consumer has nothing in flight (TestScan).
+//   - Other consumers: a guarded consumer acknowledges a message that is
+//     requeued for another one. Other consumers receive it again
+//     (TestOtherConsumers).
+//   - Shutdown: a running handler has Grace left (TestGrace). Messages that
+//     arrive later are redelivered (TestStop). A Collector ends with an error
+//     when its stream is gone or the connection is closed (TestCollectorEnds).
+//
+// # Limits
+//
+//   - MaxAge 0 and MaxBytes 0 are unlimited. With MaxAge, letters are removed
+//     unread. A full stream refuses letters and advisories.
+//   - A message that fits max_payload without the headers of a letter, but not
+//     with them, stays in its stream and is retried (TestTooLarge).
+//   - Headers that begin with Dead- are not kept.
+//   - Messages that Consume has prefetched are not kept in progress. With a
+//     slow handler set jetstream.PullMaxMessages(1).
+//   - If the stream has removed a message before its letter is stored, the
+//     letter holds the message as the handler left it (TestOriginal).
+//   - A stream without a leader stores no advisories. An interest stream
+//     without consumers does not keep a requeued message (TestOtherConsumers).
+//   - Reading letters takes one request per letter.
+//   - A name is 1 to 64 of A-Z a-z 0-9 _ - (TestBadInput).
 //
 // # When not to use it
 //
-// For what waits for something that will come: try again later. For a body that does
-// not decode, an Invalid Message Channel tells its sender. For a work queue with no
-// streams of your own, queueing keeps the failed.
+//   - The message waits for an event that will come: retry it later.
+//   - The payload cannot be decoded: an invalid message channel, as in schema,
+//     notifies its publisher.
+//   - You need a work queue, and have no stream yet: queueing stores failed
+//     jobs.
 //
 // # Related patterns
 //
-// queueing counts tries in the same way; idempotent keeps a repeated try harmless.
+// queueing counts deliveries in the same way. idempotent makes a handler safe
+// against duplicates. backoff limits retries across workers.
 //
 // # Also known as
 //
-// Dead Letter Channel; dead letter queue, DLQ, poison message queue, parking lot.
+// Dead Letter Channel (EIP); dead letter queue, DLQ, poison message queue,
+// parking lot.
+//
+// # Kind
+//
+// Delivery
 package deadletter

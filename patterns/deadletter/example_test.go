@@ -36,7 +36,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	booked := make(chan int, 1)
-	guarded, err := letters.Guard(ctx, cons, func(_ context.Context, msg *nats.Msg) error {
+	guarded, err := letters.Guard(ctx, cons, func(_ context.Context, msg deadletter.Message) error {
 		var cents int
 		if err := json.Unmarshal(msg.Data, &cents); err != nil {
 			booked <- 0
@@ -74,6 +74,6 @@ func Example() {
 	}
 	fmt.Println("booked:", <-booked)
 	// Output:
-	// invoices.1 is dead: deadletter: poison: "12,50" is no amount
+	// invoices.1 is dead: deadletter: poison message: "12,50" is no amount
 	// booked: 1250
 }

@@ -81,7 +81,7 @@ func (s *scene) noted() []string {
 
 // handle does what the body of a message says.
 func (s *scene) handle(who string) deadletter.Handler {
-	return func(_ context.Context, msg *nats.Msg) error {
+	return func(_ context.Context, msg deadletter.Message) error {
 		what := string(msg.Data)
 		s.note("%s: %s", who, what)
 		switch {
@@ -114,15 +114,15 @@ func (s *scene) work(who string, cons string, handle deadletter.Handler, cfg dea
 	}
 }
 
-// letters tells what is in the channel, in words.
+// letters describes the letters in the channel.
 func (s *scene) letters() []string {
 	s.t.Helper()
-	told := []string{}
+	got := []string{}
 	for l, err := range s.ch.All(s.t.Context()) {
 		require.NoError(s.t, err)
-		told = append(told, fmt.Sprintf("%s %d of %s: %s after %d: %s", l.Stream, l.Sequence, l.Consumer, l.Reason, l.Tries, l.Error))
+		got = append(got, fmt.Sprintf("%s %d of %s: %s after %d: %s", l.Stream, l.Sequence, l.Consumer, l.Reason, l.Deliveries, l.Error))
 	}
-	return told
+	return got
 }
 
 func (s *scene) first() deadletter.Letter {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -46,6 +47,32 @@ func apiCode(err error) jetstream.ErrorCode {
 	return api.ErrorCode
 }
 
+// isConflict reports whether the server refused a publish because the expected
+// last sequence was wrong. Replicated streams use a code of their own.
+func isConflict(err error) bool {
+	code := apiCode(err)
+	return code == jetstream.JSErrCodeStreamWrongLastSequence || code == jetstream.JSErrCodeStreamWrongLastSequenceConstant
+}
+
+// isGone reports whether err means that the connection is closed, or that the
+// stream, bucket or consumer does not exist: waiting does not help.
+func isGone(err error) bool {
+	return errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, jetstream.ErrConnectionClosed) || errors.Is(err, jetstream.ErrStreamNotFound) ||
+		errors.Is(err, jetstream.ErrBucketNotFound) || errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrConsumerDeleted)
+}
+
+// checkConsumer returns an error if cons cannot deliver any more. It returns nil if
+// cause is temporary: a disconnect, or the election of a leader.
+func checkConsumer(ctx context.Context, cons jetstream.Consumer, cause error) error {
+	if isGone(cause) {
+		return cause
+	}
+	if _, err := callAPI(ctx, cons.Info); isGone(err) {
+		return err
+	}
+	return nil
+}
+
 // checkID refuses an ID that cannot be one token of a subject.
 func checkID(id string) error {
 	ok := len(id) > 0 && len(id) <= 64
@@ -54,6 +81,21 @@ func checkID(id string) error {
 	}
 	if !ok {
 		return fmt.Errorf("%w: %.80q; use 1 to 64 of A-Z a-z 0-9 _ -", ErrID, id)
+	}
+	return nil
+}
+
+// setDefault sets a Config field that is zero, and refuses a value below least or above
+// most.
+func setDefault[T ~int | ~int64](field string, v *T, value, least T, most ...T) error {
+	if *v == 0 {
+		*v = value
+	}
+	if *v < least {
+		return fmt.Errorf("%w: %s is %v; use at least %v", ErrConfig, field, *v, least)
+	}
+	if len(most) > 0 && *v > most[0] {
+		return fmt.Errorf("%w: %s is %v; use at most %v", ErrConfig, field, *v, most[0])
 	}
 	return nil
 }
@@ -98,6 +140,20 @@ func ensure[T, C any](ctx context.Context, r resource[T, C], want C, bind bool, 
 	}
 	if _, err = strengthen(r.settings(v), want, exact); err != nil {
 		return v, fmt.Errorf("%w: %s has %w", ErrMismatch, r.name, err)
+	}
+	return v, nil
+}
+
+// provision is ensure, but it changes what ensure would refuse, and nothing else.
+func provision[T, C any](ctx context.Context, r resource[T, C], want C, exact ...string) (T, error) {
+	v, err := ensure(ctx, r, want, false, exact...)
+	if !errors.Is(err, ErrMismatch) {
+		return v, err
+	}
+	needed, _ := strengthen(r.settings(v), want, exact)
+	v, err = callAPI(ctx, func(ctx context.Context) (T, error) { return r.update(ctx, needed) })
+	if err != nil {
+		return v, fmt.Errorf("%s: %w", r.name, err)
 	}
 	return v, nil
 }

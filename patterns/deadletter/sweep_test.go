@@ -23,10 +23,10 @@ var histories = flag.Uint64("histories", 4, "fault histories to go through")
 
 const messages, deaths = 20, 7
 
-// a life of a process does its part until stop; strike kills it, if that is its lot.
-type life func(sc *scene, js jetstream.JetStream, strike func(point, body string) bool) (stop func(), err error)
+// a life of a process does its part until stop; crash kills it, if that is its lot.
+type life func(sc *scene, js jetstream.JetStream, crash func(point, body string) bool) (stop func(), err error)
 
-// form is a way to have dead letters: what works, and what keeps; and the bodies kept.
+// form is a way to store dead letters: its processes, and the payloads that it stored.
 type form struct {
 	maxDeliver int
 	lives      map[string]life
@@ -34,10 +34,10 @@ type form struct {
 }
 
 // history sends twenty messages, eight of which cannot be handled, while processes
-// die where it hurts and are replaced, links are cut and the server restarts. It
-// returns what is amiss when all is calm; and then, if again, when an operator who
-// dies as well has requeued all that was kept.
-func history(t *testing.T, seed uint64, f form, again bool) (amiss []string) {
+// crash at critical points and are replaced, links are cut and the server restarts. It
+// returns what is violations when all is calm; and then, if again, when an operator who
+// crashes as well has requeued all letters.
+func history(t *testing.T, seed uint64, f form, again bool) (violations []string) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		sc := newScene(t, s, retentions[seed%3], deadletter.Config{})
 		sc.consumer("packing", f.maxDeliver)
@@ -53,7 +53,7 @@ func history(t *testing.T, seed uint64, f form, again bool) (amiss []string) {
 			bodies[i] = fmt.Sprint([]string{"poison", "fails", "easy", "easy", "easy"}[i%5], "-", i)
 			doomed[bodies[i]] = points[chance.IntN(len(points))]
 		}
-		strikes := func(point, body string) bool {
+		crashes := func(point, body string) bool {
 			mu.Lock()
 			defer mu.Unlock()
 			hit := point != "" && doomed[body] == point && (len(died) < deaths || strings.HasPrefix(point, "operator"))
@@ -76,7 +76,7 @@ func history(t *testing.T, seed uint64, f form, again bool) (amiss []string) {
 					mu.Unlock()
 					var once sync.Once
 					end, err := live(sc, conns[born], func(point, body string) bool {
-						hit := strikes(point, body)
+						hit := crashes(point, body)
 						if hit {
 							s.Link(name).Down()
 							once.Do(func() { close(died) })
@@ -98,7 +98,7 @@ func history(t *testing.T, seed uint64, f form, again bool) (amiss []string) {
 		}
 		all.Go(func() {
 			for i, body := range bodies {
-				for err := errStruck; err != nil && !strings.Contains(err.Error(), "wrong last sequence"); time.Sleep(200 * time.Millisecond) {
+				for err := errConnectionLost; err != nil && !strings.Contains(err.Error(), "wrong last sequence"); time.Sleep(200 * time.Millisecond) {
 					try, done := context.WithTimeout(ctx, time.Second)
 					_, err = sc.js.Publish(try, "orders.new", []byte(body), jetstream.WithExpectLastSequence(uint64(i)))
 					done()
@@ -115,15 +115,15 @@ func history(t *testing.T, seed uint64, f form, again bool) (amiss []string) {
 				time.Sleep(time.Duration(chance.IntN(1500)) * time.Millisecond)
 				switch chance.IntN(4) {
 				case 0, 1:
-					s.Link(who([]string{"worker", "keeper"}[chance.IntN(2)])).Cut()
+					s.Link(who([]string{"worker", "collector"}[chance.IntN(2)])).Cut()
 				case 2:
 					s.Link("client").Cut()
 				case 3:
 					worker := ""
-					for f.maxDeliver > 0 && worker != who("worker") { // or advisories die with the server: see TestAdvisoryDies
+					for f.maxDeliver > 0 && worker != who("worker") { // advisories can be lost: see TestAdvisoryLost
 						worker = who("worker")
 						s.Link(worker).Down()
-						time.Sleep(3 * time.Second) // nothing is in hand, nor waits for its next try
+						time.Sleep(3 * time.Second) // nothing is in flight, nor waits for a retry
 					}
 					s.Stop()
 					time.Sleep(time.Duration(chance.IntN(2000)) * time.Millisecond)
@@ -140,20 +140,20 @@ func history(t *testing.T, seed uint64, f form, again bool) (amiss []string) {
 		for _, body := range bodies {
 			h, k := handled[body], kept[body]
 			if strings.HasPrefix(body, "easy") != (h > 0) || strings.HasPrefix(body, "easy") != (k == 0) || k > 1 {
-				amiss = append(amiss, fmt.Sprintf("seed %d: %s is handled %d times, and %d times a letter", seed, body, h, k))
+				violations = append(violations, fmt.Sprintf("seed %d: %s is handled %d times, and %d times a letter", seed, body, h, k))
 			}
 		}
-		if again && len(amiss) == 0 {
-			amiss = sc.operate(seed, bodies, strikes, func() { faults(1) })
+		if again && len(violations) == 0 {
+			violations = sc.operate(seed, bodies, crashes, func() { faults(1) })
 		}
 		stop()
 		all.Wait()
 	})
-	return amiss
+	return violations
 }
 
 // operate is the operator's day: until there are no letters left, they are requeued.
-func (s *scene) operate(seed uint64, bodies []string, strikes func(point, body string) bool, faults func()) (amiss []string) {
+func (s *scene) operate(seed uint64, bodies []string, crashes func(point, body string) bool, faults func()) (violations []string) {
 	died := map[string]int{}
 	for range 5 {
 		for l, err := range s.ch.All(s.t.Context()) {
@@ -161,17 +161,17 @@ func (s *scene) operate(seed uint64, bodies []string, strikes func(point, body s
 				break // it will be tried again
 			}
 			body := bodies[l.Sequence-1]
-			strike := func(point string, _ *nats.Msg) bool {
-				hit := strikes("operator "+point, body)
+			crash := func(point string, _ *nats.Msg) bool {
+				hit := crashes("operator "+point, body)
 				if hit {
 					died[body]++
 				}
 				return hit
 			}
-			ch, err := deadletter.NewChannel(s.t.Context(), flaky{s.js, strike}, "orders", deadletter.Config{})
+			ch, err := deadletter.NewChannel(s.t.Context(), flaky{s.js, crash}, "orders", deadletter.Config{})
 			if err == nil {
 				err = ch.Requeue(s.t.Context(), l.ID, func(msg *nats.Msg) error {
-					msg.Subject, msg.Data = "orders.new", []byte("mended-"+body)
+					msg.Subject, msg.Data = "orders.new", []byte("fixed-"+body)
 					return nil
 				})
 			}
@@ -184,15 +184,15 @@ func (s *scene) operate(seed uint64, bodies []string, strikes func(point, body s
 	}
 	time.Sleep(10 * time.Second)
 	if left := s.letters(); len(left) > 0 {
-		amiss = append(amiss, fmt.Sprintf("seed %d: letters are left: %v", seed, left))
+		violations = append(violations, fmt.Sprintf("seed %d: letters are left: %v", seed, left))
 	}
 	handled := s.handledBodies()
 	for _, body := range bodies {
-		if n := handled["mended-"+body]; !strings.HasPrefix(body, "easy") && n == 0 {
-			amiss = append(amiss, fmt.Sprintf("seed %d: %s is lost on the way back", seed, body))
+		if n := handled["fixed-"+body]; !strings.HasPrefix(body, "easy") && n == 0 {
+			violations = append(violations, fmt.Sprintf("seed %d: %s is lost on the way back", seed, body))
 		}
 	}
-	return amiss
+	return violations
 }
 
 func (s *scene) handledBodies() map[string]int {

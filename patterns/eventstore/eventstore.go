@@ -123,8 +123,7 @@ func (s *Store) snapshotSubject(id string) string { return s.name + ".snapshot."
 const (
 	// Deleted is the type of a tombstone: the last event of a deleted entity. Append one
 	// to delete an entity and keep its history. Erase removes the history too.
-	Deleted = "deleted"
-
+	Deleted       = "deleted"
 	HeaderID      = "Event-Id"      // of an event; its other fields are in the subject, for filters
 	HeaderVersion = "Event-Version" // of a snapshot: "N Seq"
 )

@@ -15,26 +15,26 @@ import (
 	"github.com/natspatterns/catalog/patterns/deadletter"
 )
 
-// flaky is a connection that is struck down before or after it publishes.
+// flaky is a connection that is connection lost before or after it publishes.
 type flaky struct {
 	jetstream.JetStream
-	strike func(point string, m *nats.Msg) bool
+	crash func(point string, m *nats.Msg) bool
 }
 
-var errStruck = errors.New("struck down")
+var errConnectionLost = errors.New("connection lost")
 
 func (f flaky) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
-	if f.strike("before", m) {
-		return nil, errStruck
+	if f.crash("before", m) {
+		return nil, errConnectionLost
 	}
 	ack, err := f.JetStream.PublishMsg(ctx, m, opts...)
-	if err == nil && f.strike("after", m) {
-		return nil, errStruck
+	if err == nil && f.crash("after", m) {
+		return nil, errConnectionLost
 	}
 	return ack, err
 }
 
-// What the server was told once, it must not be told again: each of these headers
+// What the server was got once, it must not be got again: each of these headers
 // has a message that is published again as it was refused, dropped, or handled at
 // another time or twice. Requeue takes them off, and those of a fix as well.
 func TestHeaders(t *testing.T) {
@@ -59,7 +59,7 @@ func TestHeaders(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, nats.Header{"Trace": {"t"}}, l.Msg.Header)
 			h := headers[l.Sequence-1]
-			_, _ = sc.js.PublishMsg(t.Context(), &nats.Msg{Subject: l.Msg.Subject, Header: h, Data: fmt.Append(nil, "twin-", l.Sequence)})
+			_, _ = sc.js.PublishMsg(t.Context(), &nats.Msg{Subject: l.Msg.Subject, Header: h, Data: fmt.Append(nil, "copy-", l.Sequence)})
 			require.NoError(t, sc.ch.Requeue(t.Context(), l.ID, func(msg *nats.Msg) error {
 				msg.Subject, msg.Header, msg.Data = fmt.Sprint("orders.ours.", l.Sequence), h, fmt.Append(nil, "ours-", l.Sequence)
 				return nil
@@ -75,7 +75,7 @@ func TestHeaders(t *testing.T) {
 		for i, h := range headers {
 			name := fmt.Sprint("packing: ours-", i+1)
 			require.Equal(t, []int{1, 0}, []int{count(notes, name), count(later, name)}, "%v", h)
-			name = fmt.Sprint("packing: twin-", i+1)
+			name = fmt.Sprint("packing: copy-", i+1)
 			if count(notes, name) != 1 || count(later, name) != 0 {
 				wrong++
 			}
@@ -96,14 +96,14 @@ func TestRequeue(t *testing.T) {
 			sc.noted()
 			return sc.first()
 		}
-		struck := func(point, header string) *deadletter.Channel {
+		failing := func(point, header string) *deadletter.Channel {
 			ch, err := deadletter.NewChannel(ctx, flaky{sc.js, func(at string, m *nats.Msg) bool { return at == point && m.Header.Get(header) != "" }}, "orders", deadletter.Config{})
 			require.NoError(t, err)
 			return ch
 		}
 		handled := func(why string) int {
 			time.Sleep(time.Second)
-			n := count(sc.noted(), "packing: mended")
+			n := count(sc.noted(), "packing: fixed")
 			require.Empty(t, sc.letters(), why)
 			return n
 		}
@@ -111,19 +111,19 @@ func TestRequeue(t *testing.T) {
 		l := letter()
 		require.ErrorContains(t, sc.ch.Requeue(ctx, l.ID, func(*nats.Msg) error { return errors.New("beyond me") }), "beyond me")
 		require.Len(t, sc.letters(), 1, "a fix that fails leaves it")
-		require.ErrorContains(t, sc.ch.Requeue(ctx, l.ID, func(m *nats.Msg) error { m.Subject = "nowhere"; return nil }), "it is still kept")
+		require.ErrorContains(t, sc.ch.Requeue(ctx, l.ID, func(m *nats.Msg) error { m.Subject = "nowhere"; return nil }), "the letter stays")
 		require.ErrorIs(t, sc.ch.Requeue(ctx, l.ID, fixed(string(make([]byte, 2<<20)))), nats.ErrMaxPayload)
 
-		for _, at := range [][2]string{{"before", "Dead-For"}, {"after", "Dead-For"}, {"before", "Dead-Settled"}, {"after", "Dead-Settled"}} {
+		for _, at := range [][2]string{{"before", deadletter.HeaderConsumer}, {"after", deadletter.HeaderConsumer}, {"before", deadletter.HeaderResolved}, {"after", deadletter.HeaderResolved}} {
 			l = letter()
-			require.ErrorIs(t, struck(at[0], at[1]).Requeue(ctx, l.ID, fixed("mended")), errStruck)
-			if err := sc.ch.Requeue(ctx, l.ID, fixed("mended")); err != nil {
-				require.ErrorIs(t, err, deadletter.ErrSettled)
+			require.ErrorIs(t, failing(at[0], at[1]).Requeue(ctx, l.ID, fixed("fixed")), errConnectionLost)
+			if err := sc.ch.Requeue(ctx, l.ID, fixed("fixed")); err != nil {
+				require.ErrorIs(t, err, deadletter.ErrResolved)
 			}
 			want := 1
-			if at == [2]string{"before", "Dead-For"} {
+			if at == [2]string{"before", deadletter.HeaderConsumer} {
 				want = 2 // with the letter of above, which is the first
-				sc.requeueAll("mended")
+				sc.requeueAll("fixed")
 			}
 			require.Equal(t, want, handled(fmt.Sprint(at)), "%v", at)
 		}
@@ -131,19 +131,19 @@ func TestRequeue(t *testing.T) {
 		l = letter()
 		ended := make(chan error)
 		for range 5 {
-			go func() { ended <- sc.ch.Requeue(ctx, l.ID, fixed("mended")) }()
+			go func() { ended <- sc.ch.Requeue(ctx, l.ID, fixed("fixed")) }()
 		}
 		for range 5 {
 			if err := <-ended; err != nil {
-				require.ErrorIs(t, err, deadletter.ErrSettled)
+				require.ErrorIs(t, err, deadletter.ErrResolved)
 			}
 		}
 		require.Equal(t, 1, handled("five at once"))
 
 		l = letter()
-		require.ErrorIs(t, struck("after", "Dead-For").Requeue(ctx, l.ID, fixed("mended")), errStruck)
+		require.ErrorIs(t, failing("after", deadletter.HeaderConsumer).Requeue(ctx, l.ID, fixed("fixed")), errConnectionLost)
 		time.Sleep(5 * time.Minute)
-		require.NoError(t, sc.ch.Requeue(ctx, l.ID, fixed("mended")))
+		require.NoError(t, sc.ch.Requeue(ctx, l.ID, fixed("fixed")))
 		require.Equal(t, 2, handled("past the window"), "not promised: once when repeated past the window")
 	})
 }
@@ -151,18 +151,18 @@ func TestRequeue(t *testing.T) {
 // What is purged is gone, and does not come back.
 func TestPurge(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-		sc := newScene(t, s, jetstream.WorkQueuePolicy, deadletter.Config{Keep: time.Hour})
+		sc := newScene(t, s, jetstream.WorkQueuePolicy, deadletter.Config{MaxAge: time.Hour})
 		sc.send("poison")
-		stop := sc.work("worker", "packing", func(ctx context.Context, msg *nats.Msg) error {
+		stop := sc.work("worker", "packing", func(ctx context.Context, msg deadletter.Message) error {
 			time.AfterFunc(100*time.Millisecond, func() { s.Link("worker").Down() })
 			return sc.handle("packing")(ctx, msg)
-		}, deadletter.Config{Keep: time.Hour})
+		}, deadletter.Config{MaxAge: time.Hour})
 		time.Sleep(time.Second)
 		stop()
 		l := sc.first()
 		require.NoError(t, sc.ch.Purge(t.Context(), l.ID))
 		require.Empty(t, sc.letters())
-		require.ErrorIs(t, sc.ch.Purge(t.Context(), l.ID), deadletter.ErrSettled)
+		require.ErrorIs(t, sc.ch.Purge(t.Context(), l.ID), deadletter.ErrResolved)
 		dead, err := sc.js.Stream(t.Context(), "DEAD_orders")
 		require.NoError(t, err)
 		raw, err := dead.GetLastMsgForSubject(t.Context(), "dead.orders.>")
@@ -173,10 +173,10 @@ func TestPurge(t *testing.T) {
 	})
 }
 
-// A worker that dies after it has stored the letter leaves the message in its
+// A worker that crashes after it has stored the letter leaves the message in its
 // stream. It is not tried again, nor a letter again: not when that was requeued, nor
 // when it was purged; not past the Duplicates window either.
-func TestStoredAndDied(t *testing.T) {
+func TestStoredAndCrashed(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		sc := newScene(t, s, jetstream.WorkQueuePolicy, deadletter.Config{})
 		sc.send("poison", "poison", "poison")
@@ -202,12 +202,12 @@ func TestStoredAndDied(t *testing.T) {
 		}
 		require.Len(t, sc.letters(), 3)
 		require.NoError(t, sc.ch.Purge(t.Context(), sc.first().ID))
-		require.NoError(t, sc.ch.Requeue(t.Context(), sc.first().ID, fixed("mended")))
+		require.NoError(t, sc.ch.Requeue(t.Context(), sc.first().ID, fixed("fixed")))
 		time.Sleep(3 * time.Minute)
 		sc.noted()
-		defer sc.work("worker", "packing", func(_ context.Context, msg *nats.Msg) error { sc.note("handled: %s", msg.Data); return nil }, deadletter.Config{})()
+		defer sc.work("worker", "packing", func(_ context.Context, msg deadletter.Message) error { sc.note("handled: %s", msg.Data); return nil }, deadletter.Config{})()
 		time.Sleep(time.Minute)
-		require.Equal(t, []string{"3m3s handled: mended"}, sc.noted())
+		require.Equal(t, []string{"3m3s handled: fixed"}, sc.noted())
 		require.Len(t, sc.letters(), 1)
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
@@ -26,9 +25,9 @@ func TestBadInput(t *testing.T) {
 	for _, id := range badIDs {
 		_, err := deadletter.NewChannel(ctx, js, id, zero)
 		require.ErrorIs(t, err, deadletter.ErrID)
-		_, err = deadletter.NewKeeper(ctx, js, id, "ORDERS", zero)
+		_, err = deadletter.NewCollector(ctx, js, id, "ORDERS", zero)
 		require.ErrorIs(t, err, deadletter.ErrID)
-		_, err = deadletter.NewKeeper(ctx, js, "orders", id, zero)
+		_, err = deadletter.NewCollector(ctx, js, "orders", id, zero)
 		require.ErrorIs(t, err, deadletter.ErrID)
 		require.ErrorIs(t, deadletter.Provision(ctx, js, "orders", zero, id), deadletter.ErrID)
 		_, err = ch.Get(ctx, id)
@@ -40,20 +39,20 @@ func TestBadInput(t *testing.T) {
 	_, err = js.Publish(ctx, "dead.orders.ORDERS.packing.x.y", nil)
 	require.NoError(t, err)
 	for _, err := range ch.All(ctx) {
-		require.ErrorContains(t, err, "is not from here")
+		require.ErrorContains(t, err, "is not a letter")
 	}
 
 	sc := &scene{Server: s, t: t, js: js}
 	sc.stream(jetstream.LimitsPolicy)
 	cons := sc.consumer("packing", 0)
-	none := func(context.Context, *nats.Msg) error { return nil }
+	none := func(context.Context, deadletter.Message) error { return nil }
 	_, err = ch.Guard(ctx, cons, nil)
 	require.ErrorIs(t, err, deadletter.ErrConfig)
 	_, err = ch.Guard(ctx, nil, none)
 	require.ErrorIs(t, err, deadletter.ErrConfig)
 	_, err = ch.Guard(ctx, sc.consumer("limited", 3), none)
 	require.ErrorIs(t, err, deadletter.ErrMismatch)
-	require.ErrorContains(t, err, "MaxDeliver 3, want -1; or use a Keeper")
+	require.ErrorContains(t, err, "MaxDeliver 3, want -1; or use a Collector")
 	weak, err := js.CreateConsumer(ctx, "ORDERS", jetstream.ConsumerConfig{Durable: "weak", AckPolicy: jetstream.AckNonePolicy})
 	require.NoError(t, err)
 	_, err = ch.Guard(ctx, weak, none)
@@ -62,10 +61,10 @@ func TestBadInput(t *testing.T) {
 	_, err = deadletter.NewChannel(ended, js, "orders", zero)
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorIs(t, ch.Purge(ended, "ORDERS.packing.1.abc"), context.Canceled)
-	k, err := deadletter.NewKeeper(ctx, js, "orders", "ORDERS", zero)
+	k, err := deadletter.NewCollector(ctx, js, "orders", "ORDERS", zero)
 	require.NoError(t, err)
 	require.NoError(t, k.Run(ended))
-	require.ErrorIs(t, k.Run(ctx), deadletter.ErrTwice)
+	require.ErrorIs(t, k.Run(ctx), deadletter.ErrAlreadyRun)
 	_, err = js.Publish(ctx, "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.ORDERS.forged", []byte("{"))
 	require.NoError(t, err)
 
@@ -76,45 +75,12 @@ func TestBadInput(t *testing.T) {
 	require.ErrorContains(t, ch.Requeue(ctx, "ORDERS.packing.1.abc", nil), "connection closed")
 }
 
-func TestConfig(t *testing.T) {
-	s := natstest.Start(t)
-	js, ctx := s.JetStream("a"), t.Context()
-	for field, cfg := range map[string]deadletter.Config{
-		"Tries": {Tries: -1}, "Backoff": {Backoff: -1}, "Keep": {Keep: time.Millisecond}, "Replicas": {Replicas: -1},
-	} {
-		_, err := deadletter.NewChannel(ctx, js, "orders", cfg)
-		require.ErrorIs(t, err, deadletter.ErrConfig)
-		require.ErrorContains(t, err, field)
-		require.ErrorIs(t, deadletter.Provision(ctx, js, "orders", cfg), deadletter.ErrConfig)
-	}
-	_, err := deadletter.NewKeeper(ctx, js, "orders", "ORDERS", deadletter.Config{Bind: true})
-	require.ErrorIs(t, err, jetstream.ErrStreamNotFound)
-
-	mine := deadletter.Config{Keep: time.Hour, Storage: jetstream.MemoryStorage, Metadata: map[string]string{"owner": "shop"}}
-	_, err = deadletter.NewKeeper(ctx, js, "orders", "ORDERS", mine)
-	require.NoError(t, err)
-	_, err = deadletter.NewChannel(ctx, js, "orders", deadletter.Config{})
-	require.ErrorIs(t, err, deadletter.ErrMismatch)
-	require.ErrorContains(t, err, "MaxAge 1h0m0s, want 0s")
-	_, err = deadletter.NewKeeper(ctx, js, "orders", "ORDERS", deadletter.Config{Bind: true, Keep: time.Hour})
-	require.NoError(t, err, "storage and metadata are nobody's business but the owner's")
-	dead, err := js.Stream(ctx, "DEAD_orders")
-	require.NoError(t, err)
-	require.Equal(t, "shop", dead.CachedInfo().Config.Metadata["owner"])
-
-	mine.Keep = 2 * time.Hour
-	require.NoError(t, deadletter.Provision(ctx, js, "orders", mine, "ORDERS", "BASKETS"))
-	mine.Bind = true
-	_, err = deadletter.NewKeeper(ctx, js, "orders", "BASKETS", mine)
-	require.NoError(t, err)
-}
-
-// A message that fills all the server takes leaves no room for the headers of a
-// letter: it stays where it is, and is not lost.
+// A message of the maximum size leaves no room for the headers of a letter: it stays in
+// its stream.
 func TestTooLarge(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		sc := newScene(t, s, jetstream.WorkQueuePolicy, deadletter.Config{})
-		defer sc.work("worker", "packing", func(context.Context, *nats.Msg) error { return deadletter.ErrPoison }, deadletter.Config{})()
+		defer sc.work("worker", "packing", func(context.Context, deadletter.Message) error { return deadletter.ErrPoison }, deadletter.Config{})()
 		limit := sc.js.Conn().MaxPayload()
 		for _, room := range []int64{0, 2000} {
 			_, err := sc.js.Publish(t.Context(), "orders.new", make([]byte, limit-room))
@@ -126,5 +92,34 @@ func TestTooLarge(t *testing.T) {
 		orders, err := sc.js.Stream(t.Context(), "ORDERS")
 		require.NoError(t, err)
 		require.EqualValues(t, 1, orders.CachedInfo().State.Msgs)
+	})
+}
+
+// A full stream of letters refuses letters, and the messages stay in their stream. A
+// letter can be resolved all the same, and that makes room.
+func TestFull(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		cfg := deadletter.Config{MaxBytes: 1000, MaxDeliver: 2}
+		sc := newScene(t, s, jetstream.WorkQueuePolicy, cfg)
+		defer sc.work("worker", "packing", sc.handle("packing"), cfg)()
+		for range 10 {
+			sc.send("fails")
+		}
+		time.Sleep(10 * time.Minute)
+		n := len(sc.letters())
+		require.Greater(t, n, 2)
+		orders, err := sc.js.Stream(t.Context(), "ORDERS")
+		require.NoError(t, err)
+		require.EqualValues(t, 10-n, orders.CachedInfo().State.Msgs)
+
+		for l, err := range sc.ch.All(t.Context()) {
+			require.NoError(t, err)
+			require.NoError(t, sc.ch.Purge(t.Context(), l.ID))
+		}
+		time.Sleep(10 * time.Minute)
+		require.NotEmpty(t, sc.letters())
+		orders, err = sc.js.Stream(t.Context(), "ORDERS")
+		require.NoError(t, err)
+		require.EqualValues(t, 10-n-len(sc.letters()), orders.CachedInfo().State.Msgs)
 	})
 }

@@ -14,18 +14,18 @@ import (
 	"github.com/natspatterns/catalog/patterns/deadletter"
 )
 
-var quick = deadletter.Config{Tries: 10, Backoff: 100 * time.Millisecond}
+var quick = deadletter.Config{MaxDeliver: 10, Backoff: 100 * time.Millisecond}
 
 // consuming is a life that consumes with the handler made for it.
-func consuming(handler func(sc *scene, js jetstream.JetStream, cons jetstream.Consumer, strike func(point, body string) bool) (jetstream.MessageHandler, error)) life {
-	return func(sc *scene, js jetstream.JetStream, strike func(point, body string) bool) (func(), error) {
+func consuming(handler func(sc *scene, js jetstream.JetStream, cons jetstream.Consumer, crash func(point, body string) bool) (jetstream.MessageHandler, error)) life {
+	return func(sc *scene, js jetstream.JetStream, crash func(point, body string) bool) (func(), error) {
 		ctx, cancel := context.WithTimeout(sc.t.Context(), 2*time.Second)
 		defer cancel()
 		cons, err := js.Consumer(ctx, "ORDERS", "packing")
 		if err != nil {
 			return nil, err
 		}
-		handle, err := handler(sc, js, cons, strike)
+		handle, err := handler(sc, js, cons, crash)
 		if err != nil {
 			return nil, err
 		}
@@ -37,10 +37,10 @@ func consuming(handler func(sc *scene, js jetstream.JetStream, cons jetstream.Co
 	}
 }
 
-// packs has its effect, and may die before it can say so.
+// packs has its effect, and can crash before its ack.
 // It sleeps in the bubble of its history (lint:bubble).
-func packs(sc *scene, strike func(point, body string) bool) deadletter.Handler {
-	return func(_ context.Context, msg *nats.Msg) error {
+func packs(sc *scene, crash func(point, body string) bool) deadletter.Handler {
+	return func(_ context.Context, msg deadletter.Message) error {
 		time.Sleep(50 * time.Millisecond)
 		body := string(msg.Data)
 		if strings.HasPrefix(body, "poison") {
@@ -50,30 +50,30 @@ func packs(sc *scene, strike func(point, body string) bool) deadletter.Handler {
 			return errors.New("no stock")
 		}
 		sc.note(" handles %s", body)
-		strike("effect", body)
+		crash("effect", body)
 		return nil
 	}
 }
 
-// struck is a connection whose letters die on the way.
-func struck(js jetstream.JetStream, strike func(point, body string) bool) jetstream.JetStream {
-	return flaky{js, func(point string, m *nats.Msg) bool { return strike(point, string(m.Data)) }}
+// failing is a connection that is lost while a letter is published.
+func failing(js jetstream.JetStream, crash func(point, body string) bool) jetstream.JetStream {
+	return flaky{js, func(point string, m *nats.Msg) bool { return crash(point, string(m.Data)) }}
 }
 
 var guarded = form{lives: map[string]life{"worker": consuming(
-	func(sc *scene, js jetstream.JetStream, cons jetstream.Consumer, strike func(point, body string) bool) (jetstream.MessageHandler, error) {
-		ch, err := deadletter.NewChannel(sc.t.Context(), struck(js, strike), "orders", quick)
+	func(sc *scene, js jetstream.JetStream, cons jetstream.Consumer, crash func(point, body string) bool) (jetstream.MessageHandler, error) {
+		ch, err := deadletter.NewChannel(sc.t.Context(), failing(js, crash), "orders", quick)
 		if err != nil {
 			return nil, err
 		}
-		return ch.Guard(sc.t.Context(), cons, packs(sc, strike))
+		return ch.Guard(sc.t.Context(), cons, packs(sc, crash))
 	})}, kept: letterBodies}
 
 // foreign is a worker that was not made for any of this.
-var foreign = consuming(func(sc *scene, js jetstream.JetStream, cons jetstream.Consumer, strike func(point, body string) bool) (jetstream.MessageHandler, error) {
-	handle := packs(sc, strike)
+var foreign = consuming(func(sc *scene, js jetstream.JetStream, cons jetstream.Consumer, crash func(point, body string) bool) (jetstream.MessageHandler, error) {
+	handle := packs(sc, crash)
 	return func(msg jetstream.Msg) {
-		switch err := handle(context.Background(), &nats.Msg{Data: msg.Data()}); {
+		switch err := handle(context.Background(), deadletter.Message{Data: msg.Data()}); {
 		case errors.Is(err, deadletter.ErrPoison):
 			_ = msg.Term()
 		case err != nil:
@@ -85,8 +85,8 @@ var foreign = consuming(func(sc *scene, js jetstream.JetStream, cons jetstream.C
 })
 
 var kept = form{maxDeliver: 10, kept: letterBodies, lives: map[string]life{"worker": foreign,
-	"keeper": func(sc *scene, js jetstream.JetStream, strike func(point, body string) bool) (func(), error) {
-		k, err := deadletter.NewKeeper(sc.t.Context(), struck(js, strike), "orders", "ORDERS", deadletter.Config{})
+	"collector": func(sc *scene, js jetstream.JetStream, crash func(point, body string) bool) (func(), error) {
+		k, err := deadletter.NewCollector(sc.t.Context(), failing(js, crash), "orders", "ORDERS", deadletter.Config{})
 		if err != nil {
 			return nil, err
 		}
@@ -96,11 +96,11 @@ var kept = form{maxDeliver: 10, kept: letterBodies, lives: map[string]life{"work
 		return func() { cancel(); <-ended }, nil
 	}}}
 
-// twin keeps in the stream TWIN what was given to it.
-func twin(f form) form {
+// mutant counts what is in the stream MUTANT.
+func mutant(f form) form {
 	f.kept = func(sc *scene) map[string]int {
 		got := map[string]int{}
-		s, err := sc.js.Stream(sc.t.Context(), "TWIN")
+		s, err := sc.js.Stream(sc.t.Context(), "MUTANT")
 		if err != nil {
 			return got
 		}
@@ -114,20 +114,20 @@ func twin(f form) form {
 	return f
 }
 
-func twinStream(sc *scene, js jetstream.JetStream) error {
-	_, err := js.CreateOrUpdateStream(sc.t.Context(), jetstream.StreamConfig{Name: "TWIN", Subjects: []string{"twin"}})
+func mutantStream(sc *scene, js jetstream.JetStream) error {
+	_, err := js.CreateOrUpdateStream(sc.t.Context(), jetstream.StreamConfig{Name: "MUTANT", Subjects: []string{"mutant"}})
 	return err
 }
 
-// order is the twin that takes the message from its stream first, or that publishes
-// it without an identity.
+// order is the mutant that terminates the message first, or that publishes it without an
+// expected sequence.
 func order(termFirst bool) form {
-	return twin(form{lives: map[string]life{"worker": consuming(
-		func(sc *scene, js jetstream.JetStream, _ jetstream.Consumer, strike func(point, body string) bool) (jetstream.MessageHandler, error) {
-			handle, dead := packs(sc, strike), struck(js, strike)
+	return mutant(form{lives: map[string]life{"worker": consuming(
+		func(sc *scene, js jetstream.JetStream, _ jetstream.Consumer, crash func(point, body string) bool) (jetstream.MessageHandler, error) {
+			handle, dead := packs(sc, crash), failing(js, crash)
 			return func(msg jetstream.Msg) {
 				meta, _ := msg.Metadata()
-				switch err := handle(context.Background(), &nats.Msg{Data: msg.Data()}); {
+				switch err := handle(context.Background(), deadletter.Message{Data: msg.Data()}); {
 				case err == nil:
 					_ = msg.Ack()
 				case errors.Is(err, deadletter.ErrPoison) || meta.NumDelivered >= 10:
@@ -137,28 +137,28 @@ func order(termFirst bool) form {
 					}
 					ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 					defer cancel()
-					if _, err := dead.PublishMsg(ctx, &nats.Msg{Subject: "twin", Data: msg.Data()}); err == nil && !termFirst {
+					if _, err := dead.PublishMsg(ctx, &nats.Msg{Subject: "mutant", Data: msg.Data()}); err == nil && !termFirst {
 						_ = msg.Term()
 					}
 				default:
 					_ = msg.NakWithDelay(200 * time.Millisecond)
 				}
-			}, twinStream(sc, js)
+			}, mutantStream(sc, js)
 		})}})
 }
 
-// listens is the twin that keeps what it is told of while it is up.
-var listens = twin(form{maxDeliver: 10, lives: map[string]life{"worker": foreign,
-	"keeper": func(sc *scene, js jetstream.JetStream, strike func(point, body string) bool) (func(), error) {
-		dead := struck(js, strike)
-		return sc.gatherer(js.Conn(), func(data []byte) {
+// listens is the mutant that reads the advisories that are published while it runs.
+var listens = mutant(form{maxDeliver: 10, lives: map[string]life{"worker": foreign,
+	"collector": func(sc *scene, js jetstream.JetStream, crash func(point, body string) bool) (func(), error) {
+		dead := failing(js, crash)
+		return sc.advisorySubscriber(js.Conn(), func(data []byte) {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
-			_, _ = dead.PublishMsg(ctx, &nats.Msg{Subject: "twin", Data: data})
-		}), twinStream(sc, js)
+			_, _ = dead.PublishMsg(ctx, &nats.Msg{Subject: "mutant", Data: data})
+		}), mutantStream(sc, js)
 	}}})
 
-// Wherever a process dies, whatever is cut or restarted: each message is handled or
+// Wherever a process crashes, and during disconnects and restarts: each message is handled or
 // a letter, and then one; and when all letters are requeued, all is handled.
 func TestSweep(t *testing.T) {
 	for seed := range *histories {
@@ -167,7 +167,7 @@ func TestSweep(t *testing.T) {
 }
 
 // The same check catches the wrong ways.
-func TestSweepTwins(t *testing.T) {
+func TestSweepFindsMutants(t *testing.T) {
 	for name, c := range map[string]struct {
 		form form
 		want string

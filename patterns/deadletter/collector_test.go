@@ -16,10 +16,10 @@ import (
 	"github.com/natspatterns/catalog/patterns/deadletter"
 )
 
-// keep runs a keeper on a connection of its own, until stop.
-func (s *scene) keep(name string) (stop func()) {
+// keep runs a collector on a connection of its own, until stop.
+func (s *scene) collect(name string) (stop func()) {
 	s.t.Helper()
-	k, err := deadletter.NewKeeper(s.t.Context(), s.JetStream(name), "orders", "ORDERS", deadletter.Config{})
+	k, err := deadletter.NewCollector(s.t.Context(), s.JetStream(name), "orders", "ORDERS", deadletter.Config{})
 	require.NoError(s.t, err)
 	ctx, cancel := context.WithCancel(s.t.Context())
 	ended := make(chan error)
@@ -31,9 +31,9 @@ func (s *scene) keep(name string) (stop func()) {
 	}
 }
 
-// byItself is a worker of somebody else's: it naks what fails until the consumer's
+// foreignWorker is a worker of somebody else's: it naks what fails until the consumer's
 // MaxDeliver, and terminates poison.
-func (s *scene) byItself(cons jetstream.Consumer) (stop func()) {
+func (s *scene) foreignWorker(cons jetstream.Consumer) (stop func()) {
 	s.t.Helper()
 	run, err := cons.Consume(func(msg jetstream.Msg) {
 		var err error
@@ -57,8 +57,8 @@ func (s *scene) byItself(cons jetstream.Consumer) (stop func()) {
 	}
 }
 
-// gatherer is the twin: it subscribes to the advisories, and gets the message then.
-func (s *scene) gatherer(nc *nats.Conn, got func(data []byte)) (stop func()) {
+// advisorySubscriber is the mutant: it subscribes to the advisories and reads the messages.
+func (s *scene) advisorySubscriber(nc *nats.Conn, got func(data []byte)) (stop func()) {
 	var subs []*nats.Subscription
 	for _, what := range []string{"MAX_DELIVERIES", "MSG_TERMINATED"} {
 		sub, err := nc.Subscribe("$JS.EVENT.ADVISORY.CONSUMER."+what+".ORDERS.*", func(m *nats.Msg) {
@@ -87,36 +87,36 @@ func (s *scene) gatherer(nc *nats.Conn, got func(data []byte)) (stop func()) {
 	}
 }
 
-const lost = "not known: the consumer's MaxDeliver is reached"
+const maxDeliverReached = "unknown: the consumer's MaxDeliver is reached"
 
-// A keeper that is down while ten messages are given up has them all when it is up
+// A collector that is down while ten messages become dead has them all when it is up
 // again, with their bodies but where a Term removed them. One that merely
 // subscribes to the advisories has lost the ten.
-func TestKeeper(t *testing.T) {
+func TestCollector(t *testing.T) {
 	for _, how := range retentions {
 		t.Run(how.String(), func(t *testing.T) {
 			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 				sc := newScene(t, s, how, deadletter.Config{})
-				sc.keep("keeper-1")() // down, once what it needs is there
-				var gathered atomic.Int64
-				sc.gatherer(s.Connect("gatherer"), func([]byte) { gathered.Add(1) })()
-				defer sc.byItself(sc.consumer("packing", 3))()
+				sc.collect("collector-1")() // down, once what it needs is there
+				var received atomic.Int64
+				sc.advisorySubscriber(s.Connect("subscriber"), func([]byte) { received.Add(1) })()
+				defer sc.foreignWorker(sc.consumer("packing", 3))()
 				var want []string
 				for i := range 5 {
 					sc.send("fails", "poison")
 					want = append(want, fmt.Sprintf("ORDERS %d of packing: terminated after 1: no such article", 2*i+2))
-					want = append(want, fmt.Sprintf("ORDERS %d of packing: exhausted after 3: %s", 2*i+1, lost))
+					want = append(want, fmt.Sprintf("ORDERS %d of packing: exhausted after 3: %s", 2*i+1, maxDeliverReached))
 				}
 				time.Sleep(time.Minute)
 				require.Empty(t, sc.letters())
 				s.Stop()
 				require.NoError(t, s.Start())
 				time.Sleep(3 * time.Second)
-				defer sc.gatherer(s.Connect("gatherer-2"), func([]byte) { gathered.Add(1) })()
-				defer sc.keep("keeper-2")()
+				defer sc.advisorySubscriber(s.Connect("subscriber-2"), func([]byte) { received.Add(1) })()
+				defer sc.collect("collector-2")()
 				time.Sleep(time.Minute)
 				require.ElementsMatch(t, want, sc.letters())
-				require.Zero(t, gathered.Load(), "10 of 10 are lost")
+				require.Zero(t, received.Load(), "10 of 10 are lost")
 
 				gone := 0
 				for l, err := range sc.ch.All(t.Context()) {
@@ -126,7 +126,7 @@ func TestKeeper(t *testing.T) {
 						gone++
 						require.ErrorIs(t, err, deadletter.ErrGone)
 						require.NoError(t, sc.ch.Requeue(t.Context(), l.ID, func(msg *nats.Msg) error {
-							msg.Subject, msg.Data = "orders.new", []byte("remembered")
+							msg.Subject, msg.Data = "orders.new", []byte("restored")
 							return nil
 						}))
 						continue
@@ -136,20 +136,20 @@ func TestKeeper(t *testing.T) {
 				}
 				require.Equal(t, map[jetstream.RetentionPolicy]int{jetstream.LimitsPolicy: 0, jetstream.InterestPolicy: 5, jetstream.WorkQueuePolicy: 5}[how], gone)
 				time.Sleep(time.Minute)
-				require.Equal(t, gone, count(sc.noted(), "handles remembered"))
-				require.Len(t, sc.letters(), 10-gone, "requeued without a fix, they are given up again")
+				require.Equal(t, gone, count(sc.noted(), "handles restored"))
+				require.Len(t, sc.letters(), 10-gone, "requeued without a fix, they are dead letters again")
 			})
 		})
 	}
 }
 
-// Without a keeper, a work queue holds what is past its MaxDeliver for ever. One that
-// was never told finds it there, and only what was given up.
-func TestReconcile(t *testing.T) {
+// Without a collector, a work queue holds what is past its MaxDeliver for ever. One that
+// has no advisory finds it there, and nothing else.
+func TestScan(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		sc := newScene(t, s, jetstream.WorkQueuePolicy, deadletter.Config{})
 		cons := sc.consumer("packing", 3)
-		stop := sc.byItself(cons)
+		stop := sc.foreignWorker(cons)
 		defer func() { stop() }()
 		for range 5 {
 			sc.send("fails", "easy")
@@ -169,10 +169,10 @@ func TestReconcile(t *testing.T) {
 		}
 		orders, err := sc.js.Stream(t.Context(), "ORDERS")
 		require.NoError(t, err)
-		require.EqualValues(t, 6, orders.CachedInfo().State.Msgs, "5 of 5 are stuck, and one is in hand")
+		require.EqualValues(t, 6, orders.CachedInfo().State.Msgs, "5 of 5 are stuck, and one is in flight")
 
-		defer sc.keep("keeper")()
-		for range 30 { // as long as one is in hand, it cannot be told
+		defer sc.collect("collector")()
+		for range 30 { // while one is in flight, the scan waits
 			time.Sleep(time.Second)
 			require.NoError(t, slow.InProgress())
 		}
@@ -181,13 +181,13 @@ func TestReconcile(t *testing.T) {
 		sc.send("waiting")
 		time.Sleep(time.Minute)
 		require.Len(t, sc.letters(), 5)
-		require.Contains(t, sc.letters()[0], "ORDERS 1 of packing: exhausted after 3: not known: found in the queue")
+		require.Contains(t, sc.letters()[0], "ORDERS 1 of packing: exhausted after 3: unknown: found in the queue")
 		info, err := orders.Info(t.Context())
 		require.NoError(t, err)
 		require.EqualValues(t, 1, info.State.Msgs, "what waits to be delivered stays")
-		stop = sc.byItself(cons)
-		sc.requeueAll("mended")
+		stop = sc.foreignWorker(cons)
+		sc.requeueAll("fixed")
 		time.Sleep(time.Minute)
-		require.Equal(t, 5, count(sc.noted(), "handles mended"))
+		require.Equal(t, 5, count(sc.noted(), "handles fixed"))
 	})
 }
