@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"context"
 	"net"
 	"net/url"
 	"testing"
@@ -30,10 +31,12 @@ func TestRestart(t *testing.T) {
 	require.NoError(t, err)
 	srv.Stop()
 	require.NoError(t, srv.Start())
-	require.Eventually(t, nc.IsConnected, 10*time.Second, 10*time.Millisecond)
-	s, err := js.Stream(t.Context(), "JOBS")
-	require.NoError(t, err)
-	require.EqualValues(t, 1, s.CachedInfo().State.Msgs)
+	require.Eventually(t, func() bool { // until the client has noticed, and has reconnected
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		s, err := js.Stream(ctx, "JOBS")
+		return err == nil && s.CachedInfo().State.Msgs == 1
+	}, 20*time.Second, 10*time.Millisecond)
 }
 
 func TestNew(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,7 +33,10 @@ type Subscriber[T any] struct {
 	receive func(*nats.Msg) // set before started is closed
 	started chan struct{}
 	closed  chan struct{} // the last message was received
-	dropped int           // logged so far
+
+	draining atomic.Bool
+	mu       sync.Mutex // guards dropped
+	dropped  int        // logged so far
 }
 
 // NewSubscriber subscribes to pattern, such as "orders.*.placed" or "orders.>".
@@ -116,6 +120,8 @@ func (s *Subscriber[T]) Run(ctx context.Context, handle Handler[T]) error {
 		if len(slow) > 0 { // faster than a select for each message
 			<-slow
 			s.logDropped()
+		} else if s.draining.Load() { // nats.go reports a slow consumer only once
+			s.logDropped()
 		}
 		if work.Err() != nil {
 			unhandled++
@@ -129,18 +135,21 @@ func (s *Subscriber[T]) Run(ctx context.Context, handle Handler[T]) error {
 		return fmt.Errorf("pubsub: subscription to %s: %w", s.sub.Subject, nats.ErrConnectionClosed)
 	case <-ctx.Done():
 	}
+	s.logDropped()
+	s.draining.Store(true)
 	drainSubscription(s.nc, s.sub)
 	<-s.closed
 	if unhandled > 0 {
 		s.cfg.Log.Warn("pubsub: messages not handled within Grace", "subject", s.sub.Subject, "messages", unhandled, "grace", s.cfg.Grace)
 	}
-	s.logDropped()
 	return nil
 }
 
 // logDropped logs how many messages nats.go has dropped since the last call.
 func (s *Subscriber[T]) logDropped() {
-	total, err := s.sub.Dropped()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	total, err := s.sub.Dropped() // fails once the subscription is closed
 	if err != nil || total == s.dropped {
 		return
 	}
