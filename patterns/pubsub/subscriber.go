@@ -120,12 +120,13 @@ func (s *Subscriber[T]) Run(ctx context.Context, handle Handler[T]) error {
 		if len(slow) > 0 { // faster than a select for each message
 			<-slow
 			s.logDropped()
-		} else if s.draining.Load() { // nats.go reports a slow consumer only once
-			s.logDropped()
 		}
-		if work.Err() != nil {
-			unhandled++
-			return
+		if s.draining.Load() {
+			s.logDropped() // nats.go reports a slow consumer only once
+			if work.Err() != nil {
+				unhandled++
+				return
+			}
 		}
 		s.handle(work, msg, handle)
 	}
