@@ -1,7 +1,6 @@
 package shared
 
 import (
-	"context"
 	"errors"
 	"strings"
 
@@ -9,10 +8,9 @@ import (
 )
 
 // permissionError returns the permission violation that the server has reported since
-// before, the last error of nc, for a subject that begins with prefix. It waits until
-// the server has processed what was published, or until ctx ends.
-func permissionError(ctx context.Context, nc *nats.Conn, before error, prefix string) error {
-	_ = nc.FlushWithContext(ctx) // if it fails, there may be a violation all the same
+// before, the last error of nc, for a subject that begins with prefix. The caller has
+// waited for an ack, so the server has processed what was published.
+func permissionError(nc *nats.Conn, before error, prefix string) error {
 	err := nc.LastError()
 	if err == before || !errors.Is(err, nats.ErrPermissionViolation) || !strings.Contains(err.Error(), `"`+prefix) {
 		return nil

@@ -66,6 +66,26 @@ func TestStopOnTheWay(t *testing.T) {
 	})
 }
 
+// A job that arrives after Grace gets a nak, also while a handler ignores its context.
+func TestGraceOnTheWay(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		sc := newScene(t, s)
+		s.Link("a").Delay(300 * time.Millisecond) // the server receives the end of the pull request so late
+		stop := sc.work(t, "a", queueing.Config{Prefetch: 3, Grace: 100 * time.Millisecond}, time.Minute, nil)
+		time.Sleep(time.Second)
+		sc.start = time.Now()
+		sc.send(t, "job-1")
+		time.Sleep(500 * time.Millisecond)
+		sc.work(t, "b", queueing.Config{Priority: 9}, 0, nil)
+		time.AfterFunc(150*time.Millisecond, func() {
+			_, err := queueing.Send(t.Context(), sc.js, "mail", "job-2", &nats.Msg{Data: []byte("job-2")})
+			assert.NoError(t, err)
+		})
+		stop()
+		require.ElementsMatch(t, []string{"0s a has job-1", "900ms b has job-1", "950ms b has job-2"}, sc.noted())
+	})
+}
+
 // After Grace a worker naks its jobs, and another worker receives them at once.
 func TestGrace(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
@@ -154,6 +174,35 @@ func TestStopDisconnected(t *testing.T) {
 		start := time.Now()
 		stop()
 		require.InDelta(t, 0.3, time.Since(start).Seconds(), 0.1)
+		require.Len(t, l.count(), 6)
+	})
+}
+
+// A Member that reconnects while it stops receives no more jobs.
+func TestStopReconnected(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		m, err := queueing.NewMember(t.Context(), s.Connect("a"), "mail", queueing.Config{})
+		require.NoError(t, err)
+		var l ledger
+		stop := run(t, m, func(_ context.Context, msg queueing.Message) error {
+			time.Sleep(200 * time.Millisecond)
+			return l.did(msg, 0)
+		})
+		client := s.Connect("client")
+		offer := func(n int) {
+			for i := range n {
+				assert.NoError(t, queueing.Offer(t.Context(), client, "mail", fmt.Sprint("job-", n, "-", i), &nats.Msg{}))
+			}
+		}
+		offer(6)
+		time.Sleep(time.Millisecond)
+		s.Link("a").Down()
+		time.Sleep(10 * time.Millisecond)
+		time.AfterFunc(100*time.Millisecond, s.Link("a").Up)
+		time.AfterFunc(600*time.Millisecond, func() { offer(30) })
+		start := time.Now()
+		stop()
+		require.InDelta(t, 1.2, time.Since(start).Seconds(), 0.1)
 		require.Len(t, l.count(), 6)
 	})
 }
