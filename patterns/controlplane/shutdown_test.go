@@ -37,3 +37,19 @@ func TestStopGrace(t *testing.T) {
 		})
 	}
 }
+
+// An agent that stops while it is disconnected tries for 2 s to write its last report,
+// also when it was already trying.
+func TestStopDisconnected(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		i := join(t, s, "web-1", func(context.Context, controlplane.Desired) error { time.Sleep(3 * time.Second); return nil })
+		_, err := controlplane.Set(t.Context(), bucket(t, s), "web", "", controlplane.Desired{State: controlplane.Running}, controlplane.Config{})
+		require.NoError(t, err)
+		time.Sleep(time.Second)
+		s.Link("web-1").Down()
+		time.Sleep(2500 * time.Millisecond)
+		start := time.Now()
+		i.end()
+		require.Equal(t, 2*time.Second, time.Since(start).Round(100*time.Millisecond))
+	})
+}

@@ -92,6 +92,7 @@ func Check(ctx context.Context, js jetstream.JetStream, queue, id string) (Outco
 }
 
 func lastStored(ctx context.Context, js jetstream.JetStream, stream, subject string) (*jetstream.RawStreamMsg, error) {
-	read := func(ctx context.Context) (*jetstream.RawStreamMsg, error) { return lastMessage(ctx, js, stream, subject) }
-	return callAPI(ctx, read)
+	return callAPI(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		return lastMessage(ctx, js, stream, subject)
+	})
 }

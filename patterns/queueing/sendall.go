@@ -26,11 +26,10 @@ type Job struct {
 // An invalid job, and one that the stream refuses, do not affect the others. If no ack
 // arrives for 5 s, or there is no stream, SendAll publishes no more jobs.
 func SendAll(ctx context.Context, js jetstream.JetStream, queue string, jobs ...Job) (unconfirmed []Job, err error) {
-	nc, before := js.Conn(), js.Conn().LastError()
-	b := batch{nc: nc, queue: queue, inbox: nc.NewInbox(), acks: make(chan *nats.Msg, maxUnacked), unacked: map[string]int{}, errs: make([]error, len(jobs))}
-	sub, err := nc.ChanSubscribe(b.inbox+".*", b.acks)
-	b.stopped = err
+	nc, before, acks, inbox := js.Conn(), js.Conn().LastError(), make(chan *nats.Msg, maxUnacked), js.Conn().NewInbox()
+	sub, err := nc.ChanSubscribe(inbox+".*", acks)
 	defer func() { _ = sub.Unsubscribe() }() // fails only if there is no subscription
+	b := batch{nc: nc, queue: queue, inbox: inbox, acks: acks, unacked: map[string]int{}, errs: make([]error, len(jobs)), stopped: err}
 	for i, job := range jobs {
 		b.errs[i] = b.publish(ctx, i, job)
 	}
