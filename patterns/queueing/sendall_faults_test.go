@@ -88,9 +88,11 @@ func TestSendAllInterrupted(t *testing.T) {
 			time.Sleep(time.Second)
 			requireConfirmed(t, s.js, jobs, unconfirmed, err)
 			require.ErrorIs(t, err, context.DeadlineExceeded)
-			unconfirmed, err = queueing.SendAll(ctx, s.js, "mail", manyJobs(3)...)
-			require.Len(t, unconfirmed, 3)
+			unconfirmed, err = queueing.SendAll(ctx, s.js, "mail", queueing.Job{ID: "late", Msg: &nats.Msg{}})
+			require.Len(t, unconfirmed, 1)
 			require.ErrorIs(t, err, context.DeadlineExceeded)
+			time.Sleep(time.Second)
+			require.NotContains(t, stored(t, s.js), "jobs.mail.late", "not published")
 		}},
 
 		{"on a closed connection all jobs are reported", func(t *testing.T, s *scene) {

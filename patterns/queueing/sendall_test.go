@@ -120,6 +120,7 @@ func TestSendAll(t *testing.T) {
 			require.Len(t, unconfirmed, 1000)
 			require.ErrorIs(t, err, jetstream.ErrNoStreamResponse)
 			require.ErrorContains(t, err, "call Provision, or NewWorker first")
+			require.ErrorContains(t, err, `"job-999": not published`)
 			require.Less(t, time.Since(s.start), time.Second)
 		}},
 

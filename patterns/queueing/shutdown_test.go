@@ -107,6 +107,25 @@ func TestGrace(t *testing.T) {
 	})
 }
 
+// A handler that fails after Grace has no effect, also in the last attempt: the job has not
+// failed.
+func TestGraceLastAttempt(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		sc := newScene(t, s)
+		w, err := queueing.NewWorker(t.Context(), s.JetStream("a"), "mail", queueing.Config{MaxDeliver: 1})
+		require.NoError(t, err)
+		stop := run(t, w, func(ctx context.Context, _ queueing.Message) error { <-ctx.Done(); return ctx.Err() })
+		sc.send(t, "job-1")
+		time.Sleep(time.Second)
+		stop()
+		time.Sleep(time.Second)
+		require.Equal(t, queueing.Waiting, sc.outcome(t, "job-1").State)
+		sc.work(t, "b", queueing.Config{}, 0, nil)
+		time.Sleep(time.Second)
+		require.Equal(t, queueing.Done, sc.outcome(t, "job-1").State)
+	})
+}
+
 // A handler that ignores its context delays Run, but after Grace another worker receives
 // its job and the prefetched ones.
 func TestGraceIgnored(t *testing.T) {
@@ -149,6 +168,20 @@ func TestGraceOfMember(t *testing.T) {
 		require.Equal(t, 10*time.Second, time.Since(start))
 		require.Len(t, l.count(), 6, "three each")
 		require.Contains(t, <-warned, "jobs=12", "without the two whose handlers were cancelled")
+	})
+}
+
+// A Worker that stops while it is disconnected does not wait for the server.
+func TestStopDisconnectedWorker(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		sc := newScene(t, s)
+		stop := sc.work(t, "a", queueing.Config{}, 0, nil)
+		time.Sleep(time.Second)
+		s.Link("a").Down()
+		time.Sleep(time.Second)
+		start := time.Now()
+		stop()
+		require.LessOrEqual(t, time.Since(start), time.Second, "to flush the acks")
 	})
 }
 
