@@ -69,7 +69,7 @@ func (w *Worker) fail(ctx context.Context, msg jetstream.Msg, m Message, reason 
 // this worker was late, and another one has resolved the message.
 func (w *Worker) store(ctx context.Context, m Message, kind string, header map[string]string) (stored bool, err error) {
 	if !w.js.Conn().IsConnected() {
-		return false, nats.ErrDisconnected // nats.go would publish after the reconnect, whatever we return
+		return false, nats.ErrDisconnected // the calls would wait for the reconnect
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.cfg.Timeout/2) // and Timeout before it are less than AckWait
 	defer cancel()

@@ -65,6 +65,8 @@ func TestErrors(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	_, err = requestreply.NewResponder(ended, nc, "prices", requestreply.Config{}, requestreply.Handle("a", prices))
 	require.ErrorIs(t, err, context.Canceled)
+	_, err = requestreply.Request[quote, price](ctx, nc, "a", quote{"apple"})
+	require.ErrorIs(t, err, requestreply.ErrNoResponders, "it has unsubscribed")
 	r, err := requestreply.NewResponder(ctx, nc, "prices", requestreply.Config{}, requestreply.Handle("a", prices))
 	require.NoError(t, err)
 	require.NoError(t, r.Run(ended))
