@@ -104,3 +104,11 @@ func TestConfig(t *testing.T) {
 	d = -1
 	require.EqualError(t, setDefault("Grace", &d, time.Second, time.Second), "shared: bad config: Grace is -1ns; use at least 1s")
 }
+
+func TestIsTooLarge(t *testing.T) {
+	require.True(t, isTooLarge(fmt.Errorf("publish: %w", nats.ErrMaxPayload)))
+	require.True(t, isTooLarge(&jetstream.APIError{ErrorCode: 10097}), "its headers")
+	require.True(t, isTooLarge(&jetstream.APIError{ErrorCode: jetstream.JSErrCodeStreamMessageExceedsMaximum}))
+	require.False(t, isTooLarge(jetstream.ErrStreamNotFound))
+	require.False(t, isTooLarge(nil))
+}

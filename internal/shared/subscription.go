@@ -8,13 +8,12 @@ import (
 
 // drainSubscription unsubscribes after the messages that were sent to sub until now.
 func drainSubscription(nc *nats.Conn, sub *nats.Subscription) {
-	if nc.IsConnected() {
-		_ = sub.Drain() // fails only if the connection is closed
-		return
-	}
-	// Without a connection no more messages arrive, and Drain would wait for one.
-	for n, _, err := sub.Pending(); n > 0 && err == nil; n, _, err = sub.Pending() {
+	for !nc.IsConnected() { // no more messages arrive, and Drain would wait for the server
+		if n, _, err := sub.Pending(); n == 0 || err != nil {
+			_ = sub.Unsubscribe() // fails only if the connection is closed
+			return
+		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	_ = sub.Unsubscribe() // fails only if the connection is closed
+	_ = sub.Drain() // fails only if the connection is closed
 }

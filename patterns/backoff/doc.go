@@ -71,7 +71,8 @@
 //
 //   - AckWait is twice Timeout. An attempt that ignores its context for longer
 //     is made again by another worker. A late worker changes nothing of a
-//     message that is done (TestLateWorker, TestLateCopy).
+//     message that is done (TestLateWorker, TestLateCopy). Timeout includes
+//     the lookup of a redelivered message (TestTimeoutIncludesLookup).
 //   - An outage that outlasts all attempts of a message makes it fail. Without
 //     a breaker that is likely (TestSweepFinds).
 //   - A disconnected worker can send a nak late, which can shorten a delay.

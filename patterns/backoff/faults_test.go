@@ -46,6 +46,9 @@ func TestLostAck(t *testing.T) {
 				require.Len(t, calls, 2)
 				require.Equal(t, tc.delay, calls[1].at.Truncate(time.Second))
 				require.Equal(t, 2, calls[1].attempt)
+				cons, err = js.Consumer(t.Context(), "BACKOFF_bank", "workers")
+				require.NoError(t, err)
+				require.LessOrEqual(t, cons.CachedInfo().Delivered.Consumer, uint64(3), "the redelivered original is acked")
 				_, left := stream(t, js)
 				require.Zero(t, left)
 			})
@@ -121,10 +124,10 @@ func TestLateCopy(t *testing.T) {
 		for _, worker := range []string{"one", "two"} {
 			start(t, s.JetStream(worker), cfg, func(context.Context, backoff.Message) error {
 				if calls.Add(1) > 1 {
-					time.Sleep(2150 * time.Millisecond)
+					time.Sleep(1150 * time.Millisecond) // less than AckWait
 					return nil
 				}
-				time.Sleep(4 * time.Second)
+				time.Sleep(3 * time.Second)
 				s.Link(worker).Delay(100 * time.Millisecond)
 				return backoff.ErrPoison
 			})
@@ -132,7 +135,7 @@ func TestLateCopy(t *testing.T) {
 		}
 		js := s.JetStream("shop")
 		send(t, js, cfg, "pay-1")
-		time.Sleep(4120 * time.Millisecond)
+		time.Sleep(3120 * time.Millisecond)
 		_, left := stream(t, js)
 		require.Equal(t, 1, left)
 		time.Sleep(time.Minute)

@@ -69,9 +69,9 @@ func (w *Worker) fail(ctx context.Context, msg jetstream.Msg, m Message, reason 
 // this worker was late, and another one has resolved the message.
 func (w *Worker) store(ctx context.Context, m Message, kind string, header map[string]string) (stored bool, err error) {
 	if !w.js.Conn().IsConnected() {
-		return false, nats.ErrDisconnected // nats.go would publish after the reconnect, whatever we return
+		return false, nats.ErrDisconnected // the calls would wait for the reconnect
 	}
-	ctx, cancel := w.apiContext(ctx)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.cfg.Timeout/2) // and Timeout before it are less than AckWait
 	defer cancel()
 	original, err := w.stream.GetMsg(ctx, m.Sequence)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -95,17 +95,9 @@ func (w *Worker) store(ctx context.Context, m Message, kind string, header map[s
 // isCopied reports whether a redelivered message was scheduled or failed before, by a
 // worker whose ack was lost. Then the next message of its ID is the copy.
 func (w *Worker) isCopied(ctx context.Context, m Message) (bool, error) {
-	ctx, cancel := w.apiContext(ctx)
-	defer cancel()
 	next, err := w.stream.GetMsg(ctx, m.Sequence+1, jetstream.WithGetMsgSubject(subject(w.queue, "*", m.ID)))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return false, nil
 	}
 	return err == nil && next.Header.Get(HeaderSequence) == strconv.FormatUint(m.Sequence, 10), err
-}
-
-// apiContext bounds the calls for one message: they end before AckWait, even if Run has
-// to stop meanwhile.
-func (w *Worker) apiContext(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), w.cfg.Timeout/2)
 }

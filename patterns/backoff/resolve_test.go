@@ -79,10 +79,11 @@ func TestScheduleAfter(t *testing.T) {
 				b := newBank(0, until(time.Second))
 				start(t, js, cfg, b.book)
 				send(t, js, cfg, numbered(1, 10)...)
-				time.Sleep(time.Minute)
+				time.Sleep(time.Second) // before AckWait
 				cons, err := js.Consumer(t.Context(), "BACKOFF_bank", "workers")
 				require.NoError(t, err)
 				require.Equal(t, tc.held, cons.CachedInfo().NumAckPending)
+				time.Sleep(time.Minute - time.Second)
 				send(t, js, cfg, "pay-11")
 				time.Sleep(10 * time.Minute)
 				var at time.Duration

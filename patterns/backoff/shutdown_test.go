@@ -83,21 +83,25 @@ func TestGrace(t *testing.T) {
 
 // Run returns after Grace even if the server is down, and the message is not lost.
 func TestStopWithoutServer(t *testing.T) {
-	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-		cfg := backoff.Config{Grace: 2 * time.Second}
-		stop := start(t, s.JetStream("first"), cfg, func(ctx context.Context, _ backoff.Message) error { <-ctx.Done(); return ctx.Err() })
-		js := s.JetStream("next")
-		send(t, js, cfg, "pay-1")
-		time.Sleep(time.Second)
-		s.Stop()
-		begin := time.Now()
-		stop()
-		require.LessOrEqual(t, time.Since(begin), 3*time.Second)
-		require.NoError(t, s.Start())
-		b := newBank(0, nil)
-		start(t, js, cfg, b.book)
-		time.Sleep(time.Minute)
-		require.Len(t, b.all(), 1)
-		require.Equal(t, 2, b.all()[0].attempt)
-	})
+	for name, after := range map[string]time.Duration{"it would nak": time.Hour, "it would schedule": time.Nanosecond} {
+		t.Run(name, func(t *testing.T) {
+			natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+				cfg := backoff.Config{Grace: 2 * time.Second, ScheduleAfter: after}
+				stop := start(t, s.JetStream("first"), cfg, func(ctx context.Context, _ backoff.Message) error { <-ctx.Done(); return ctx.Err() })
+				js := s.JetStream("next")
+				send(t, js, cfg, "pay-1")
+				time.Sleep(time.Second)
+				s.Stop()
+				begin := time.Now()
+				stop()
+				require.LessOrEqual(t, time.Since(begin), 3*time.Second)
+				require.NoError(t, s.Start())
+				b := newBank(0, nil)
+				start(t, js, cfg, b.book)
+				time.Sleep(time.Minute)
+				require.Len(t, b.all(), 1)
+				require.Equal(t, 2, b.all()[0].attempt)
+			})
+		})
+	}
 }

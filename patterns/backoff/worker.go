@@ -68,9 +68,7 @@ func (w *Worker) Run(ctx context.Context, handle Handler) error {
 	if err != nil {
 		return fmt.Errorf("backoff: worker of %s: %w", w.queue, err)
 	}
-	flush, cancel := context.WithTimeout(work, time.Second)
-	defer cancel()
-	_ = w.js.Conn().FlushWithContext(flush) // a lost ack is a redelivery
+	_ = w.js.Conn().FlushTimeout(time.Second) // a lost ack is a redelivery
 	return nil
 }
 
@@ -140,8 +138,10 @@ func (w *Worker) process(ctx, work context.Context, msg jetstream.Msg, handle Ha
 	if err != nil {
 		return "read the message", err
 	}
+	attempt, cancel := context.WithTimeout(work, w.cfg.Timeout)
+	defer cancel()
 	if m.Delivery > 1 {
-		if copied, err := w.isCopied(ctx, m); err != nil {
+		if copied, err := w.isCopied(attempt, m); err != nil {
 			return "look up the copy", err
 		} else if copied {
 			return "ack", msg.Ack()
@@ -161,8 +161,6 @@ func (w *Worker) process(ctx, work context.Context, msg jetstream.Msg, handle Ha
 	if done == nil { // this delivery is no attempt
 		return w.schedule(ctx, msg, m, m.Delivery-1, wait)
 	}
-	attempt, cancel := context.WithTimeout(work, w.cfg.Timeout)
-	defer cancel()
 	err = callHandler(attempt, w.cfg.Log, m.Subject, handle, m)
 	switch {
 	case errors.Is(err, ErrPoison):

@@ -169,3 +169,24 @@ func TestBreakerIsLocal(t *testing.T) {
 		require.Zero(t, left)
 	})
 }
+
+// A redelivered message is looked up before its attempt. Timeout includes that, so that the
+// attempt and what follows it end before AckWait.
+func TestTimeoutIncludesLookup(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		cfg, left := backoff.Config{Timeout: 4 * time.Second, Policy: policy(retry.Config{Policy: steady})}, make(chan time.Duration, 9)
+		start(t, s.JetStream("worker"), cfg, func(ctx context.Context, msg backoff.Message) error {
+			deadline, _ := ctx.Deadline()
+			left <- time.Until(deadline)
+			if msg.Delivery == 1 {
+				time.AfterFunc(500*time.Millisecond, func() { s.Link("worker").Delay(time.Second) })
+				return errDown
+			}
+			return nil
+		})
+		send(t, s.JetStream("shop"), cfg, "pay-1")
+		time.Sleep(20 * time.Second)
+		require.Equal(t, 4*time.Second, <-left)
+		require.Equal(t, 3*time.Second, <-left)
+	})
+}

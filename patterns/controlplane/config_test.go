@@ -62,13 +62,20 @@ func TestBadInput(t *testing.T) {
 
 func TestClosed(t *testing.T) {
 	s := natstest.Start(t)
-	nc := s.Connect("t")
+	nc, called := s.Connect("t"), make(chan struct{})
+	_, err := controlplane.Set(t.Context(), bucket(t, s), "web", "", controlplane.Desired{State: controlplane.Running}, controlplane.Config{})
+	require.NoError(t, err)
 	a, err := controlplane.NewAgent(t.Context(), natstest.JetStream(t, nc), "web", "web-1", controlplane.Config{})
 	require.NoError(t, err)
 	done := make(chan error, 1)
 	go func() {
-		done <- a.Run(t.Context(), func(context.Context, controlplane.Desired) error { return nil })
+		done <- a.Run(t.Context(), func(ctx context.Context, _ controlplane.Desired) error {
+			close(called)
+			<-ctx.Done()
+			return controlplane.ErrRefused
+		})
 	}()
+	<-called
 	nc.Close()
 	require.ErrorIs(t, <-done, nats.ErrConnectionClosed)
 }

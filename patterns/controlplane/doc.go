@@ -55,7 +55,8 @@
 //     A value that cannot be decoded is reported, and the previous state stays
 //     (TestUndecodable).
 //   - Shutdown: after ctx has ended, the handler may go on for Grace. The last
-//     report is written (TestStopGrace).
+//     report is written after that, within 2 s (TestStopGrace,
+//     TestStopDisconnected).
 //
 // # Limits
 //

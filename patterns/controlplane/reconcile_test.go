@@ -84,3 +84,19 @@ func TestRetry(t *testing.T) {
 		i.end()
 	})
 }
+
+// A state that was replaced while the handler was busy is not applied.
+func TestSuperseded(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		i := join(t, s, "web-1", func(context.Context, controlplane.Desired) error { time.Sleep(10 * time.Second); return nil })
+		kv := bucket(t, s)
+		for rate := range 4 {
+			_, err := controlplane.Set(t.Context(), kv, "web", "", controlplane.Desired{State: controlplane.Running, Rate: float64(rate)}, controlplane.Config{})
+			require.NoError(t, err)
+			time.Sleep(time.Second)
+		}
+		time.Sleep(time.Minute)
+		require.Equal(t, []string{"0s running  0", "10s running  3"}, i.calls())
+		i.end()
+	})
+}

@@ -103,7 +103,7 @@ func (a *Agent) writeReports(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-a.changed:
-			if !a.writeReport() {
+			if !a.writeReport(ctx) {
 				a.wakeWriter()
 				select {
 				case <-time.After(a.cfg.Backoff):
@@ -113,12 +113,12 @@ func (a *Agent) writeReports(ctx context.Context) {
 		}
 	}
 	if len(a.changed) > 0 {
-		a.writeReport()
+		a.writeReport(context.WithoutCancel(ctx))
 	}
 }
 
-func (a *Agent) writeReport() bool {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+func (a *Agent) writeReport(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	data, err := json.Marshal(a.currentReport())
 	if err == nil {

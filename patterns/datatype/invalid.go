@@ -23,9 +23,6 @@ const (
 	HeaderTruncated = "Invalid-Truncated" // "true": it was too large, and is diverted without its payload and its headers
 )
 
-// codeHeaderTooLarge is the server's JSStreamHeaderExceedsMaximumErr.
-const codeHeaderTooLarge jetstream.ErrorCode = 10097
-
 // divert stores msg in the invalid message channel, and then terminates it.
 func (c *Channel[T]) divert(
 	ctx context.Context, consumer string, msg jetstream.Msg, meta *jetstream.MsgMetadata, reason, cause error,
@@ -43,7 +40,7 @@ func (c *Channel[T]) divert(
 		maps.Copy(m.Header, own)
 		err = c.storeOnce(ctx, m)
 	}
-	if code := apiCode(err); errors.Is(err, nats.ErrMaxPayload) || code == codeHeaderTooLarge || code == jetstream.JSErrCodeStreamMessageExceedsMaximum {
+	if isTooLarge(err) {
 		own.Set(HeaderTruncated, "true")
 		m.Data, m.Header = nil, own
 		err = c.storeOnce(ctx, m)

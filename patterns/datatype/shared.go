@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -44,6 +45,14 @@ func apiCode(err error) jetstream.ErrorCode {
 		return 0
 	}
 	return api.ErrorCode
+}
+
+// isTooLarge reports whether the client or the stream refused a message because of its
+// size, or that of its headers.
+func isTooLarge(err error) bool {
+	const headerTooLarge jetstream.ErrorCode = 10097 // JSStreamHeaderExceedsMaximumErr
+	code := apiCode(err)
+	return errors.Is(err, nats.ErrMaxPayload) || code == headerTooLarge || code == jetstream.JSErrCodeStreamMessageExceedsMaximum
 }
 
 // checkID refuses an ID that cannot be one token of a subject.

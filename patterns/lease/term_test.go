@@ -108,3 +108,21 @@ func TestLostReply(t *testing.T) {
 		end()
 	})
 }
+
+// A leader whose lease was deleted ends its term at its next renewal.
+func TestDeletedLease(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		began, ended := make(chan time.Time, 9), make(chan time.Time, 9)
+		end := lead(t, s, "ann", func(ctx context.Context, _ *lease.Term) {
+			began <- time.Now()
+			<-ctx.Done()
+			ended <- time.Now()
+		})
+		time.Sleep(1500 * time.Millisecond)
+		kv, err := s.JetStream("admin").KeyValue(t.Context(), "jobs")
+		require.NoError(t, err)
+		require.NoError(t, kv.Purge(t.Context(), "leader"))
+		require.Equal(t, 2*time.Second, (<-ended).Sub(<-began).Round(100*time.Millisecond))
+		end()
+	})
+}

@@ -61,14 +61,14 @@
 //     fails after MaxDeliver attempts, or after one if the handler returns
 //     ErrPoison. An attempt counts even if the worker crashed (TestWorker).
 //     FAILED_<queue> keeps the job as it was sent, with its payload and headers
-//     (TestFailed).
+//     (TestFailed, TestFailedRecreated).
 //   - Isolation: a handler may change its message. This affects neither the
 //     failed job (TestFailed) nor another subscriber (TestMemberMessage).
 //   - Shutdown: Run finishes the jobs that it received (TestStop,
-//     TestStopOnTheWay, TestStopDisconnected). After Grace a Worker naks the
-//     rest and a Member drops it (TestGrace, TestGraceIgnored,
-//     TestGraceOfMember). A Member that is never run ends with its connection
-//     (TestMemberBeforeRun).
+//     TestStopOnTheWay, TestStopDisconnected, TestStopReconnected). After Grace
+//     a Worker naks the rest and a Member drops it (TestGrace,
+//     TestGraceIgnored, TestGraceOnTheWay, TestGraceOfMember). A Member that is
+//     never run ends with its connection (TestMemberBeforeRun).
 //   - Concurrency: Concurrency and MaxAckPending are never exceeded
 //     (TestBothForms, TestMaxAckPending). A standby receives a job only when no
 //     worker of a higher priority is waiting (TestStandby).

@@ -16,10 +16,10 @@ import (
 // ignored. There is no confirmation: without a member the job is lost.
 func Offer(ctx context.Context, nc *nats.Conn, queue, id string, msg *nats.Msg) error {
 	job, err := newJob("offers", queue, id, msg, nc.MaxPayload())
-	if err = cmp.Or(err, ctx.Err()); err != nil {
-		return fmt.Errorf("queueing: offer %.80q: %w", id, err)
+	if err = cmp.Or(err, ctx.Err()); err == nil {
+		err = nc.PublishMsg(job)
 	}
-	if err := nc.PublishMsg(job); err != nil {
+	if err != nil {
 		return fmt.Errorf("queueing: offer %.80q: %w", id, err)
 	}
 	return nil

@@ -2,10 +2,12 @@ package queueing_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/natspatterns/catalog/internal/natstest"
@@ -68,5 +70,34 @@ func TestMemberBeforeRun(t *testing.T) {
 		require.Len(t, l.count(), 2)
 		stop()
 		nc.Close()
+	})
+}
+
+// A Member that reconnects while it stops receives no more jobs.
+func TestStopReconnected(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		m, err := queueing.NewMember(t.Context(), s.Connect("a"), "mail", queueing.Config{})
+		require.NoError(t, err)
+		var l ledger
+		stop := run(t, m, func(_ context.Context, msg queueing.Message) error {
+			time.Sleep(200 * time.Millisecond)
+			return l.did(msg, 0)
+		})
+		client := s.Connect("client")
+		offer := func(n int) {
+			for i := range n {
+				assert.NoError(t, queueing.Offer(t.Context(), client, "mail", fmt.Sprint("job-", n, "-", i), &nats.Msg{}))
+			}
+		}
+		offer(6)
+		time.Sleep(time.Millisecond)
+		s.Link("a").Down()
+		time.Sleep(10 * time.Millisecond)
+		time.AfterFunc(100*time.Millisecond, s.Link("a").Up)
+		time.AfterFunc(600*time.Millisecond, func() { offer(30) })
+		start := time.Now()
+		stop()
+		require.InDelta(t, 1.2, time.Since(start).Seconds(), 0.1)
+		require.Len(t, l.count(), 6)
 	})
 }

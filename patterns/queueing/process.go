@@ -14,9 +14,6 @@ import (
 // errNoAck is the reason of a job whose last delivery was never acknowledged.
 var errNoAck = errors.New("no ack: each worker crashed, or was disconnected for longer than AckWait")
 
-// codeHeaderTooLarge is the server's JSStreamHeaderExceedsMaximumErr.
-const codeHeaderTooLarge jetstream.ErrorCode = 10097
-
 // process calls the handler and acknowledges by its result. It enforces MaxDeliver
 // itself: beyond the consumer's own MaxDeliver a job would stay in the stream.
 func (w *Worker) process(ctx context.Context, d delivery, handle Handler) {
@@ -26,8 +23,7 @@ func (w *Worker) process(ctx context.Context, d delivery, handle Handler) {
 		err = callHandler(ctx, w.cfg.Log, d.job.Subject, handle, d.job)
 	}
 	switch {
-	case ctx.Err() != nil: // Grace is over: the server redelivers the job now
-		warnIf(w.cfg.Log, "nak", d.msg, d.msg.Nak())
+	case ctx.Err() != nil: // Grace is over: nakAll has returned the job
 	case err == nil:
 		warnIf(w.cfg.Log, "ack", d.msg, d.msg.Ack())
 	case d.job.Delivery >= w.cfg.MaxDeliver || errors.Is(err, ErrPoison):
@@ -49,12 +45,15 @@ func (w *Worker) storeFailed(ctx context.Context, d delivery, cause error) error
 	if err != nil {
 		return err
 	}
+	if !job.Time.Equal(d.job.Time) {
+		return errors.New("the stream was recreated and holds another job at this sequence")
+	}
 	reason, deliveries := errorText(cause), strconv.Itoa(min(d.job.Delivery, w.cfg.MaxDeliver))
 	own := nats.Header{HeaderReason: {reason}, HeaderDeliveries: {deliveries}}
 	failed := &nats.Msg{Subject: "failed." + w.queue + "." + d.job.ID, Header: copyHeader(job.Header, "Queue-"), Data: job.Data}
 	maps.Copy(failed.Header, own)
 	_, err = w.js.PublishMsg(ctx, failed)
-	if errors.Is(err, nats.ErrMaxPayload) || apiCode(err) == codeHeaderTooLarge || apiCode(err) == jetstream.JSErrCodeStreamMessageExceedsMaximum {
+	if isTooLarge(err) {
 		own.Set(HeaderTruncated, "true")
 		failed.Header, failed.Data = own, nil
 		_, err = w.js.PublishMsg(ctx, failed)

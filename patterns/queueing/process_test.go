@@ -117,3 +117,22 @@ func TestFailureNotLost(t *testing.T) {
 		require.Equal(t, []string{"0s a has job-1"}, sc.noted(), "the handler is called once")
 	})
 }
+
+// A job of a stream that was deleted is not mistaken for the one that has its sequence in
+// the new stream.
+func TestFailedRecreated(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		sc := newScene(t, s)
+		stop := sc.work(t, "a", queueing.Config{MaxDeliver: 1}, time.Second, errors.New("no"))
+		sc.send(t, "job-1")
+		time.Sleep(500 * time.Millisecond)
+		require.NoError(t, sc.js.DeleteStream(t.Context(), "JOBS_mail"))
+		require.NoError(t, queueing.Provision(t.Context(), sc.js, "mail", queueing.Config{}))
+		sc.send(t, "job-2")
+		time.Sleep(time.Second)
+		stop()
+		_, err := sc.js.Stream(t.Context(), "FAILED_mail")
+		require.NoError(t, err)
+		require.Equal(t, queueing.Done, sc.outcome(t, "job-1").State, "neither stream has it")
+	})
+}

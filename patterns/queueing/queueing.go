@@ -61,18 +61,15 @@ type Config struct {
 }
 
 func (c Config) normal(queue string) (Config, error) {
+	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	err := errors.Join(
 		checkID(queue), setDefault("Concurrency", &c.Concurrency, 1, 1), setDefault("Prefetch", &c.Prefetch, 0, 0),
 		setDefault("MaxAckPending", &c.MaxAckPending, 1000, 1), setDefault("MaxDeliver", &c.MaxDeliver, 5, 1),
 		setDefault("AckWait", &c.AckWait, 30*time.Second, 100*time.Millisecond), setDefault("Backoff", &c.Backoff, time.Second, time.Millisecond),
-		setDefault("Priority", &c.Priority, 0, 0), setDefault("Grace", &c.Grace, 10*time.Second, 1), setDefault("Replicas", &c.Replicas, 1, 1, 5),
+		setDefault("Priority", &c.Priority, 0, 0, 9), setDefault("Grace", &c.Grace, 10*time.Second, 1), setDefault("Replicas", &c.Replicas, 1, 1, 5),
 		setDefault("MaxAge", &c.MaxAge, 7*24*time.Hour, time.Second), setDefault("MaxBytes", &c.MaxBytes, 0, 0),
 	)
-	if c.Priority > 9 {
-		err = errors.Join(err, fmt.Errorf("%w: Priority is %d; use 0 to 9", ErrConfig, c.Priority))
-	}
-	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
-	return c, err
+	return c, err // not in one statement: c must be read after its defaults are set
 }
 
 // newJob returns a copy of msg with the subject <prefix>.<queue>.<id>.

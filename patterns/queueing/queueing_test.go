@@ -108,6 +108,7 @@ var suite = []struct {
 	}},
 	{"a stop finishes the job in flight and receives no more", func(t *testing.T, b bench) {
 		begun, ended := make(chan bool, 9), make(chan error, 9)
+		b.cfg.Concurrency = 2
 		stop := b.start(t, "worker", b.cfg, func(ctx context.Context, _ queueing.Message) error {
 			begun <- true
 			time.Sleep(100 * time.Millisecond)

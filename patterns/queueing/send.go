@@ -3,7 +3,6 @@ package queueing
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -13,10 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-const (
-	ackTimeout = 5 * time.Second
-	maxUnacked = 100 // jobs that SendAll publishes before it waits for an ack
-)
+const ackTimeout = 5 * time.Second
 
 // Send publishes a job to the work queue, on jobs.<queue>.<id>; msg.Subject is
 // ignored. It returns when the stream has stored the job. After an error the job may
@@ -45,102 +41,6 @@ func sendError(id string, err error) error {
 		err = fmt.Errorf("%w: there is no queue; call Provision, or NewWorker first", err)
 	}
 	return fmt.Errorf("queueing: send %.80q: %w", id, err)
-}
-
-// Job is a job for [SendAll]. Msg.Subject is ignored.
-type Job struct {
-	ID  string
-	Msg *nats.Msg
-}
-
-// SendAll publishes jobs as Send does, but does not wait for each ack before it publishes
-// the next job. It returns the jobs that the stream did not confirm, and an error that
-// names each of them. They may or may not be stored: send them again with the same IDs.
-// An invalid job, and one that the stream refuses, do not affect the others. If no ack
-// arrives for 5 s, or there is no stream, SendAll publishes no more jobs.
-func SendAll(ctx context.Context, js jetstream.JetStream, queue string, jobs ...Job) (unconfirmed []Job, err error) {
-	nc, before := js.Conn(), js.Conn().LastError()
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	acks, inbox := make(chan *nats.Msg, maxUnacked), nc.NewInbox()
-	sub, err := nc.ChanSubscribe(inbox+".*", acks)
-	if err != nil {
-		stop(err)
-	}
-	defer func() { _ = sub.Unsubscribe() }()                    // fails only if there is no subscription
-	errs, waiting := make([]error, len(jobs)), map[string]int{} // reply subject: index of the job
-	resolve := func(ack *nats.Msg) {
-		i, ok := waiting[ack.Subject]
-		if !ok {
-			return
-		}
-		delete(waiting, ack.Subject)
-		errs[i] = ackError(ack)
-		if errs[i] != nil && apiCode(errs[i]) == 0 { // the stream has not refused just this job
-			stop(errs[i])
-		}
-	}
-	await := func() {
-		select {
-		case ack := <-acks:
-			for resolve(ack); len(acks) > 0; {
-				resolve(<-acks)
-			}
-		case <-time.After(ackTimeout):
-			stop(cmp.Or(permissionError(nc, before, "jobs."+queue+"."), nats.ErrTimeout))
-		case <-ctx.Done():
-		}
-	}
-	for i, job := range jobs {
-		// A reply subject is used again, because the server finds it faster then.
-		reply := inbox + "." + strconv.Itoa(i%maxUnacked)
-		for _, used := waiting[reply]; used && ctx.Err() == nil; _, used = waiting[reply] {
-			await()
-		}
-		msg, err := newJob("jobs", queue, job.ID, job.Msg, nc.MaxPayload())
-		if err == nil && ctx.Err() != nil {
-			err = fmt.Errorf("not published: %w", context.Cause(ctx))
-		}
-		if err != nil {
-			errs[i] = err
-			continue
-		}
-		msg.Reply = reply
-		msg.Header.Set(jetstream.MsgIDHeader, job.ID)
-		if errs[i] = nc.PublishMsg(msg); errs[i] == nil {
-			waiting[reply] = i
-		}
-	}
-	for len(waiting) > 0 && ctx.Err() == nil {
-		await()
-	}
-	for _, i := range waiting {
-		errs[i] = context.Cause(ctx)
-	}
-	var named []error
-	for i, err := range errs {
-		if err != nil {
-			unconfirmed, named = append(unconfirmed, jobs[i]), append(named, sendError(jobs[i].ID, err))
-		}
-	}
-	return unconfirmed, errors.Join(named...)
-}
-
-// ackError returns the error in the reply to a publish.
-func ackError(reply *nats.Msg) error {
-	var ack struct {
-		Seq   uint64
-		Error *jetstream.APIError
-	}
-	switch err := json.Unmarshal(reply.Data, &ack); {
-	case len(reply.Data) == 0:
-		return jetstream.ErrNoStreamResponse
-	case err != nil || ack.Seq == 0 && ack.Error == nil: // not from JetStream
-		return jetstream.ErrInvalidJSAck
-	case ack.Error != nil:
-		return ack.Error
-	}
-	return nil
 }
 
 // State is the state of a job.
@@ -174,30 +74,25 @@ func Check(ctx context.Context, js jetstream.JetStream, queue, id string) (Outco
 	if err := cmp.Or(checkID(queue), checkID(id)); err != nil {
 		return Outcome{}, err
 	}
-	_, err := lastMsg(ctx, js, "JOBS_"+queue, "jobs."+queue+"."+id)
-	if err == nil {
+	job, err := lastStored(ctx, js, "JOBS_"+queue, "jobs."+queue+"."+id)
+	if err == nil && job != nil {
 		return Outcome{State: Waiting}, nil
 	}
-	if !errors.Is(err, jetstream.ErrMsgNotFound) {
-		return Outcome{}, fmt.Errorf("queueing: check %s: %w", id, err)
+	if err == nil {
+		job, err = lastStored(ctx, js, "FAILED_"+queue, "failed."+queue+"."+id)
 	}
-	msg, err := lastMsg(ctx, js, "FAILED_"+queue, "failed."+queue+"."+id)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
+	if err != nil {
+		return Outcome{}, fmt.Errorf("queueing: check %s of %s: %w", id, queue, err)
+	}
+	if job == nil {
 		return Outcome{State: Done}, nil
 	}
-	if err != nil {
-		return Outcome{}, fmt.Errorf("queueing: check %s: %w", id, err)
-	}
-	deliveries, _ := strconv.Atoi(msg.Header.Get(HeaderDeliveries)) // 0 if it is not from a Worker
-	return Outcome{State: Failed, Reason: msg.Header.Get(HeaderReason), Deliveries: deliveries}, nil
+	deliveries, _ := strconv.Atoi(job.Header.Get(HeaderDeliveries)) // 0 if it is not from a Worker
+	return Outcome{State: Failed, Reason: job.Header.Get(HeaderReason), Deliveries: deliveries}, nil
 }
 
-func lastMsg(ctx context.Context, js jetstream.JetStream, stream, subject string) (*jetstream.RawStreamMsg, error) {
-	s, err := callAPI(ctx, func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, stream) })
-	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", stream, err)
-	}
+func lastStored(ctx context.Context, js jetstream.JetStream, stream, subject string) (*jetstream.RawStreamMsg, error) {
 	return callAPI(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
-		return s.GetLastMsgForSubject(ctx, subject)
+		return lastMessage(ctx, js, stream, subject)
 	})
 }

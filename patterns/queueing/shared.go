@@ -47,6 +47,14 @@ func apiCode(err error) jetstream.ErrorCode {
 	return api.ErrorCode
 }
 
+// isTooLarge reports whether the client or the stream refused a message because of its
+// size, or that of its headers.
+func isTooLarge(err error) bool {
+	const headerTooLarge jetstream.ErrorCode = 10097 // JSStreamHeaderExceedsMaximumErr
+	code := apiCode(err)
+	return errors.Is(err, nats.ErrMaxPayload) || code == headerTooLarge || code == jetstream.JSErrCodeStreamMessageExceedsMaximum
+}
+
 // isGone reports whether err means that the connection is closed, or that the
 // stream, bucket or consumer does not exist: waiting does not help.
 func isGone(err error) bool {

@@ -4,6 +4,7 @@ package queueing
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,6 +17,22 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
+
+// ackSequence returns the sequence in the reply to a publish. It is 0 if the reply is
+// empty: for a message of a batch before its last one, or without a stream.
+func ackSequence(reply *nats.Msg, err error) (uint64, error) {
+	var ack struct {
+		Seq   uint64              `json:"seq"`
+		Error *jetstream.APIError `json:"error"`
+	}
+	if err != nil || len(reply.Data) == 0 {
+		return 0, err
+	}
+	if err = json.Unmarshal(reply.Data, &ack); err == nil && ack.Error != nil {
+		err = ack.Error
+	}
+	return ack.Seq, err
+}
 
 // copyHeader returns a copy of h for a message that is published again. It leaves out
 // the server's Nats-* headers, which are orders that were carried out: the server
@@ -48,6 +65,52 @@ func errorText(err error) string {
 	text := err.Error()
 	text = text[:min(len(text), 1000)]
 	return strings.Join(strings.Fields(strings.ToValidUTF8(text, "")), " ")
+}
+
+// lastMessage returns the last message of a subject, or nil. It reads from the leader
+// of the stream. jetstream.Stream reads from any replica, which can miss messages, if
+// the stream has AllowDirect.
+func lastMessage(ctx context.Context, js jetstream.JetStream, stream, subject string) (*jetstream.RawStreamMsg, error) {
+	body := fmt.Appendf(nil, `{"last_by_subj":%q}`, subject)
+	reply, err := js.Conn().RequestWithContext(ctx, apiSubject(js, "STREAM.MSG.GET."+stream), body)
+	if err != nil {
+		return nil, err
+	}
+	var resp struct {
+		Error   *jetstream.APIError
+		Message struct {
+			jetstream.RawStreamMsg
+			Seq  uint64
+			Hdrs []byte
+		}
+	}
+	if err := json.Unmarshal(reply.Data, &resp); err != nil {
+		return nil, err
+	}
+	if resp.Error != nil && resp.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound {
+		return nil, nil
+	}
+	if resp.Error != nil {
+		return nil, resp.Error
+	}
+	m := resp.Message.RawStreamMsg
+	m.Sequence = resp.Message.Seq
+	if len(resp.Message.Hdrs) > 0 {
+		m.Header, err = nats.DecodeHeadersMsg(resp.Message.Hdrs)
+	}
+	return &m, err
+}
+
+// apiSubject returns the subject of a JetStream API call, in the domain of js.
+func apiSubject(js jetstream.JetStream, call string) string {
+	o := js.Options()
+	if o.APIPrefix != "" {
+		return o.APIPrefix + "." + call
+	}
+	if o.Domain != "" {
+		return "$JS." + o.Domain + ".API." + call
+	}
+	return "$JS.API." + call
 }
 
 // Message is a message as a [Handler] receives it. The handler may change it.
@@ -134,12 +197,9 @@ func keepInProgress(ackWait time.Duration, log *slog.Logger, inFlight func() []j
 }
 
 // permissionError returns the permission violation that the server has reported since
-// before, the last error of nc, for a subject that begins with prefix. It waits for at
-// most 1 s until the server has processed what was published.
+// before, the last error of nc, for a subject that begins with prefix. The caller has
+// waited for an ack, so the server has processed what was published.
 func permissionError(nc *nats.Conn, before error, prefix string) error {
-	if nc.IsConnected() {
-		_ = nc.FlushTimeout(time.Second) // if it fails, there may be a violation all the same
-	}
 	err := nc.LastError()
 	if err == before || !errors.Is(err, nats.ErrPermissionViolation) || !strings.Contains(err.Error(), `"`+prefix) {
 		return nil
@@ -149,13 +209,12 @@ func permissionError(nc *nats.Conn, before error, prefix string) error {
 
 // drainSubscription unsubscribes after the messages that were sent to sub until now.
 func drainSubscription(nc *nats.Conn, sub *nats.Subscription) {
-	if nc.IsConnected() {
-		_ = sub.Drain() // fails only if the connection is closed
-		return
-	}
-	// Without a connection no more messages arrive, and Drain would wait for one.
-	for n, _, err := sub.Pending(); n > 0 && err == nil; n, _, err = sub.Pending() {
+	for !nc.IsConnected() { // no more messages arrive, and Drain would wait for the server
+		if n, _, err := sub.Pending(); n == 0 || err != nil {
+			_ = sub.Unsubscribe() // fails only if the connection is closed
+			return
+		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	_ = sub.Unsubscribe() // fails only if the connection is closed
+	_ = sub.Drain() // fails only if the connection is closed
 }

@@ -66,6 +66,26 @@ func TestStopOnTheWay(t *testing.T) {
 	})
 }
 
+// A job that arrives after Grace gets a nak, also while a handler ignores its context.
+func TestGraceOnTheWay(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		sc := newScene(t, s)
+		s.Link("a").Delay(300 * time.Millisecond) // the server receives the end of the pull request so late
+		stop := sc.work(t, "a", queueing.Config{Prefetch: 3, Grace: 100 * time.Millisecond}, time.Minute, nil)
+		time.Sleep(time.Second)
+		sc.start = time.Now()
+		sc.send(t, "job-1")
+		time.Sleep(500 * time.Millisecond)
+		sc.work(t, "b", queueing.Config{Priority: 9}, 0, nil)
+		time.AfterFunc(150*time.Millisecond, func() {
+			_, err := queueing.Send(t.Context(), sc.js, "mail", "job-2", &nats.Msg{Data: []byte("job-2")})
+			assert.NoError(t, err)
+		})
+		stop()
+		require.ElementsMatch(t, []string{"0s a has job-1", "900ms b has job-1", "950ms b has job-2"}, sc.noted())
+	})
+}
+
 // After Grace a worker naks its jobs, and another worker receives them at once.
 func TestGrace(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
@@ -84,6 +104,25 @@ func TestGrace(t *testing.T) {
 		stop()
 		time.Sleep(time.Minute)
 		require.ElementsMatch(t, []string{"0s a has job-1", "1m10s a returns from job-1", "1m10s b has job-1", "1m10s b has job-2"}, sc.noted())
+	})
+}
+
+// A handler that fails after Grace has no effect, also in the last attempt: the job has not
+// failed.
+func TestGraceLastAttempt(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		sc := newScene(t, s)
+		w, err := queueing.NewWorker(t.Context(), s.JetStream("a"), "mail", queueing.Config{MaxDeliver: 1})
+		require.NoError(t, err)
+		stop := run(t, w, func(ctx context.Context, _ queueing.Message) error { <-ctx.Done(); return ctx.Err() })
+		sc.send(t, "job-1")
+		time.Sleep(time.Second)
+		stop()
+		time.Sleep(time.Second)
+		require.Equal(t, queueing.Waiting, sc.outcome(t, "job-1").State)
+		sc.work(t, "b", queueing.Config{}, 0, nil)
+		time.Sleep(time.Second)
+		require.Equal(t, queueing.Done, sc.outcome(t, "job-1").State)
 	})
 }
 
@@ -129,6 +168,20 @@ func TestGraceOfMember(t *testing.T) {
 		require.Equal(t, 10*time.Second, time.Since(start))
 		require.Len(t, l.count(), 6, "three each")
 		require.Contains(t, <-warned, "jobs=12", "without the two whose handlers were cancelled")
+	})
+}
+
+// A Worker that stops while it is disconnected does not wait for the server.
+func TestStopDisconnectedWorker(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		sc := newScene(t, s)
+		stop := sc.work(t, "a", queueing.Config{}, 0, nil)
+		time.Sleep(time.Second)
+		s.Link("a").Down()
+		time.Sleep(time.Second)
+		start := time.Now()
+		stop()
+		require.LessOrEqual(t, time.Since(start), time.Second, "to flush the acks")
 	})
 }
 

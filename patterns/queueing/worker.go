@@ -20,6 +20,7 @@ type Worker struct {
 	stream   jetstream.Stream
 	consumer jetstream.Consumer
 	ran      atomic.Bool
+	stopped  atomic.Bool // Grace is over
 	ready    chan delivery
 	freed    chan struct{} // has one element after a slot was freed
 
@@ -77,17 +78,14 @@ func (w *Worker) Run(ctx context.Context, handle Handler) error {
 // count: an open-ended Consume would buffer jobs that nothing keeps in progress.
 func (w *Worker) fetch(ctx context.Context) error {
 	for n := w.awaitSlots(ctx); n > 0; n = w.awaitSlots(ctx) {
-		gone := make(chan error, 1)
+		var gone atomic.Pointer[error]
 		batch, err := w.consumer.Consume(w.accept,
 			jetstream.StopAfter(n), jetstream.PullMaxMessages(n), jetstream.PullHeartbeat(5*time.Second),
 			jetstream.PullPriorityGroup(group), jetstream.PullPrioritized(w.cfg.Priority),
 			jetstream.ConsumeErrHandler(func(batch jetstream.ConsumeContext, err error) {
 				// The server does not always report that a consumer was deleted.
 				if err := checkConsumer(ctx, w.consumer, err); err != nil {
-					select {
-					case gone <- err:
-					default:
-					}
+					gone.Store(&err)
 					batch.Stop()
 				}
 			}))
@@ -103,8 +101,8 @@ func (w *Worker) fetch(ctx context.Context) error {
 		})
 		<-batch.Closed()
 		unhook()
-		if len(gone) > 0 {
-			return <-gone
+		if err := gone.Load(); err != nil {
+			return *err
 		}
 	}
 	return nil
@@ -136,7 +134,7 @@ type delivery struct {
 
 // accept queues a delivery for the handlers. After a disconnect longer than AckWait
 // the server may redeliver a job that is still in flight here: it is not started a
-// second time. A delivery beyond the free slots gets a nak.
+// second time. A delivery beyond the free slots, or after Grace, gets a nak.
 func (w *Worker) accept(msg jetstream.Msg) {
 	job, err := newMessage(msg)
 	if err != nil {
@@ -145,13 +143,13 @@ func (w *Worker) accept(msg jetstream.Msg) {
 	}
 	w.mu.Lock()
 	_, duplicate := w.inflight[job.Sequence]
-	full := len(w.inflight) == cap(w.ready)
-	if !duplicate && !full {
+	refused := w.stopped.Load() || len(w.inflight) == cap(w.ready)
+	if !duplicate && !refused {
 		w.inflight[job.Sequence] = msg
 		w.ready <- delivery{msg, job} // never blocks: it has one slot for each job in flight
 	}
 	w.mu.Unlock()
-	if full && !duplicate {
+	if refused && !duplicate {
 		warnIf(w.cfg.Log, "nak", msg, msg.Nak())
 	}
 }
@@ -173,9 +171,10 @@ func (w *Worker) owned() []jetstream.Msg {
 	return slices.Collect(maps.Values(w.inflight))
 }
 
-// nakAll returns all jobs in flight to the server. Their handlers may still run, but
+// nakAll returns all jobs in flight to the server, and makes accept refuse others. Their handlers may still run, but
 // their results have no effect: a message is acknowledged once.
 func (w *Worker) nakAll() {
+	w.stopped.Store(true)
 	for _, msg := range w.owned() {
 		warnIf(w.cfg.Log, "nak", msg, msg.Nak())
 	}

@@ -39,15 +39,21 @@ func TestErrors(t *testing.T) {
 	}
 	_, err = requestreply.Request[string, price](ctx, nc, "a", strings.Repeat("x", 2<<20))
 	require.ErrorIs(t, err, requestreply.ErrTooLarge)
+	_, err = requestreply.Request[string, price](ctx, nc, "a", strings.Repeat("x", 1<<20-10))
+	require.ErrorIs(t, err, requestreply.ErrTooLarge, "with its headers")
 	_, err = requestreply.Request[func(), price](ctx, nc, "a", func() {})
 	require.ErrorIs(t, err, requestreply.ErrPayload)
 
 	huge := func(context.Context, quote) (string, error) { return strings.Repeat("x", 2<<20), nil }
-	end := respond(t, s.Connect("responder"), requestreply.Config{}, requestreply.Handle("huge", huge), requestreply.Handle("prices.quote", prices))
-	_, err = requestreply.Request[quote, string](ctx, nc, "huge", quote{})
-	var refused *requestreply.Error
-	require.ErrorAs(t, err, &refused)
-	require.Equal(t, "500", refused.Code)
+	none := func(context.Context, quote) (string, error) { var none *requestreply.Error; return "", none }
+	end := respond(t, s.Connect("responder"), requestreply.Config{},
+		requestreply.Handle("huge", huge), requestreply.Handle("none", none), requestreply.Handle("prices.quote", prices))
+	for _, subject := range []string{"huge", "none"} {
+		_, err = requestreply.Request[quote, string](ctx, nc, subject, quote{})
+		var refused *requestreply.Error
+		require.ErrorAs(t, err, &refused)
+		require.Equal(t, "500", refused.Code)
+	}
 	_, err = requestreply.Request[quote, string](ctx, nc, "prices.quote", quote{"apple"})
 	require.ErrorIs(t, err, requestreply.ErrPayload)
 	require.True(t, nc.IsConnected())
@@ -59,6 +65,8 @@ func TestErrors(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	_, err = requestreply.NewResponder(ended, nc, "prices", requestreply.Config{}, requestreply.Handle("a", prices))
 	require.ErrorIs(t, err, context.Canceled)
+	_, err = requestreply.Request[quote, price](ctx, nc, "a", quote{"apple"})
+	require.ErrorIs(t, err, requestreply.ErrNoResponders, "it has unsubscribed")
 	r, err := requestreply.NewResponder(ctx, nc, "prices", requestreply.Config{}, requestreply.Handle("a", prices))
 	require.NoError(t, err)
 	require.NoError(t, r.Run(ended))

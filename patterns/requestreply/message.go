@@ -14,16 +14,13 @@ import (
 )
 
 // encode returns req as a message that carries the deadline of ctx as a timeout.
-func encode(ctx context.Context, nc *nats.Conn, subject string, req any) (*nats.Msg, error) {
+func encode(ctx context.Context, subject string, req any) (*nats.Msg, error) {
 	if err := checkSubject(subject); err != nil {
 		return nil, err
 	}
 	data, err := json.Marshal(req)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %T to %s: %w", ErrPayload, req, subject, err)
-	}
-	if limit := nc.MaxPayload(); limit > 0 && int64(len(data)) > limit {
-		return nil, fmt.Errorf("%w: %d bytes to %s; the server accepts %d", ErrTooLarge, len(data), subject, limit)
 	}
 	deadline, _ := ctx.Deadline()
 	return &nats.Msg{Subject: subject, Data: data, Header: nats.Header{HeaderTimeout: {time.Until(deadline).String()}}}, nil

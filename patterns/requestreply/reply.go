@@ -80,7 +80,9 @@ const maxErrorText = 4096
 var errInternal = &Error{"500", "internal error"}
 
 func publicError(err error) *Error {
-	public := errInternal
-	_ = errors.As(err, &public) // otherwise it stays errInternal
+	var public *Error
+	if !errors.As(err, &public) || public == nil {
+		return errInternal
+	}
 	return public
 }

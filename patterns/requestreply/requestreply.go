@@ -54,7 +54,7 @@ func Request[Req, Resp any](ctx context.Context, nc *nats.Conn, subject string, 
 	var none Resp
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()
-	msg, err := encode(ctx, nc, subject, req)
+	msg, err := encode(ctx, subject, req)
 	if err != nil {
 		return none, err
 	}
@@ -107,7 +107,7 @@ func requestMany(ctx context.Context, nc *nats.Conn, subject string, req any, ma
 	if many.Max < 0 || many.Stall < 0 {
 		return nil, fmt.Errorf("%w: Max is %d, Stall is %v; use at least 0", ErrConfig, many.Max, many.Stall)
 	}
-	msg, err := encode(ctx, nc, subject, req)
+	msg, err := encode(ctx, subject, req)
 	if err != nil {
 		return nil, err
 	}
@@ -132,6 +132,9 @@ func withDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
 func requestError(subject string, err error) error {
 	if errors.Is(err, nats.ErrNoResponders) {
 		return fmt.Errorf("%w: subject %s; start a responder", ErrNoResponders, subject)
+	}
+	if errors.Is(err, nats.ErrMaxPayload) {
+		return fmt.Errorf("%w: subject %s; send a reference to the data", ErrTooLarge, subject)
 	}
 	return fmt.Errorf("requestreply: request to %s: %w", subject, err)
 }

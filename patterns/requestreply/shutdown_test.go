@@ -59,6 +59,7 @@ func TestStopGrace(t *testing.T) {
 		end()
 		require.Equal(t, 2*time.Second, time.Since(start))
 		<-done
+		require.Equal(t, 2*time.Second, time.Since(start), "the requester has an error reply")
 	})
 }
 
@@ -84,5 +85,24 @@ func TestStopCutOff(t *testing.T) {
 		require.Equal(t, 2*time.Second, (<-ended).Sub(start))
 		cancel()
 		<-requested
+	})
+}
+
+// Run does not wait longer than 2 Grace for a handler that ignores its ctx.
+func TestStopIgnored(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		r, err := requestreply.NewResponder(t.Context(), s.Connect("responder"), "prices", requestreply.Config{Grace: 2 * time.Second},
+			requestreply.Handle("prices.quote", func(context.Context, quote) (price, error) { time.Sleep(time.Minute); return price{}, nil }))
+		require.NoError(t, err)
+		nc, done := s.Connect("requester"), make(chan struct{})
+		go func() { defer close(done); _, _ = request(t.Context(), nc, "x") }()
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		start := time.Now()
+		require.ErrorContains(t, r.Run(ctx), "a handler still runs")
+		require.Equal(t, 4*time.Second, time.Since(start))
+		<-done
+		time.Sleep(time.Minute)
 	})
 }

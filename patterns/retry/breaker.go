@@ -117,7 +117,6 @@ func (b *Breaker) record(changes int, err error) {
 	}
 	b.opened++
 	b.changes++
-	b.failed = 0
 	b.until = time.Now().Add(b.delay().Delay(b.opened))
 }
 

@@ -37,7 +37,7 @@ func publishBatch(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg, waitFirs
 		}
 	}
 	if last > 0 && waitFirst {
-		if _, err := requestAck(ctx, nc, msgs[0]); err != nil {
+		if _, err := ackSequence(nc.RequestMsgWithContext(ctx, msgs[0])); err != nil {
 			return 0, err
 		}
 		first = 1
@@ -47,21 +47,20 @@ func publishBatch(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg, waitFirs
 			return 0, fmt.Errorf("%s: %w", m.Subject, err)
 		}
 	}
-	seq, err := requestAck(ctx, nc, msgs[last])
+	seq, err := ackSequence(nc.RequestMsgWithContext(ctx, msgs[last]))
 	if err == nil && seq == 0 {
 		err = fmt.Errorf("%s: the reply is not from JetStream; no service may subscribe to this subject", msgs[last].Subject)
 	}
 	return seq, err
 }
 
-// requestAck publishes m and returns the sequence of its ack; 0 for a message of a
-// batch before its last one.
-func requestAck(ctx context.Context, nc *nats.Conn, m *nats.Msg) (uint64, error) {
+// ackSequence returns the sequence in the reply to a publish. It is 0 if the reply is
+// empty: for a message of a batch before its last one, or without a stream.
+func ackSequence(reply *nats.Msg, err error) (uint64, error) {
 	var ack struct {
 		Seq   uint64              `json:"seq"`
 		Error *jetstream.APIError `json:"error"`
 	}
-	reply, err := nc.RequestMsgWithContext(ctx, m)
 	if err != nil || len(reply.Data) == 0 {
 		return 0, err
 	}

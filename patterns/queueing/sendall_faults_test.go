@@ -6,12 +6,10 @@ import (
 	"testing"
 	"time"
 
-	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/natspatterns/catalog/internal/natstest"
-	"github.com/natspatterns/catalog/internal/server"
 	"github.com/natspatterns/catalog/patterns/queueing"
 )
 
@@ -68,6 +66,17 @@ func TestSendAllInterrupted(t *testing.T) {
 			require.Equal(t, 6*time.Second, time.Since(s.start))
 		}},
 
+		{"while it is disconnected it ends after 5 s, also with a later deadline", func(t *testing.T, s *scene) {
+			s.Link("client").Down()
+			time.Sleep(time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			unconfirmed, err := queueing.SendAll(ctx, s.js, "mail", manyJobs(1000)...)
+			require.Len(t, unconfirmed, 1000)
+			require.ErrorIs(t, err, nats.ErrTimeout)
+			require.Equal(t, 6*time.Second, time.Since(s.start))
+		}},
+
 		{"it ends with its context", func(t *testing.T, s *scene) {
 			s.Link("client").Delay(10 * time.Millisecond)
 			ctx, cancel := context.WithTimeout(t.Context(), 55*time.Millisecond)
@@ -79,9 +88,11 @@ func TestSendAllInterrupted(t *testing.T) {
 			time.Sleep(time.Second)
 			requireConfirmed(t, s.js, jobs, unconfirmed, err)
 			require.ErrorIs(t, err, context.DeadlineExceeded)
-			unconfirmed, err = queueing.SendAll(ctx, s.js, "mail", manyJobs(3)...)
-			require.Len(t, unconfirmed, 3)
+			unconfirmed, err = queueing.SendAll(ctx, s.js, "mail", queueing.Job{ID: "late", Msg: &nats.Msg{}})
+			require.Len(t, unconfirmed, 1)
 			require.ErrorIs(t, err, context.DeadlineExceeded)
+			time.Sleep(time.Second)
+			require.NotContains(t, stored(t, s.js), "jobs.mail.late", "not published")
 		}},
 
 		{"on a closed connection all jobs are reported", func(t *testing.T, s *scene) {
@@ -101,37 +112,6 @@ func TestSendAllInterrupted(t *testing.T) {
 			})
 		})
 	}
-}
-
-// A denied publish is reported as one.
-func TestSendDenied(t *testing.T) {
-	natstest.Bubble(t, func(t *testing.T, _ *natstest.Server) {
-		deny := &natsserver.Permissions{Publish: &natsserver.SubjectPermission{Deny: []string{"jobs.mail.job-3", "jobs.mail.job-500"}}}
-		srv, err := server.New(natsserver.Options{DontListen: true, JetStream: true, StoreDir: t.TempDir(),
-			Users: []*natsserver.User{{Username: "shop", Password: "shop", Permissions: deny}}})
-		require.NoError(t, err)
-		defer srv.Stop()
-		nc, err := nats.Connect("", nats.InProcessServer(srv), nats.UserInfo("shop", "shop"), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
-		require.NoError(t, err)
-		defer nc.Close()
-		js := natstest.JetStream(t, nc)
-		require.NoError(t, queueing.Provision(t.Context(), js, "mail", queueing.Config{}))
-
-		start, jobs := time.Now(), manyJobs(300)
-		unconfirmed, err := queueing.SendAll(t.Context(), js, "mail", jobs...)
-		requireConfirmed(t, js, jobs, unconfirmed, err)
-		require.ErrorIs(t, err, nats.ErrPermissionViolation)
-		require.Equal(t, jobs[3], unconfirmed[0])
-		require.Equal(t, 5*time.Second, time.Since(start))
-
-		_, err = queueing.Send(t.Context(), js, "mail", "job-500", &nats.Msg{})
-		require.ErrorIs(t, err, nats.ErrPermissionViolation)
-		require.ErrorContains(t, err, "jobs.mail.job-500")
-		require.Equal(t, 10*time.Second, time.Since(start))
-
-		_, err = queueing.Send(t.Context(), js, "mail", "job-1", &nats.Msg{})
-		require.NoError(t, err, "an earlier violation is of no interest")
-	})
 }
 
 // During disconnects, delays and server restarts, SendAll loses no job that it does not
