@@ -24,7 +24,7 @@ var longer = map[string]struct {
 	reason string
 }{
 	"datapump": {785, "the stores for SQLite and PostgreSQL are part of it, so that it can be used as it is"},
-	"queueing": {755, "a work queue and a queue group share the job, the handler and the Config"},
+	"queueing": {756, "a work queue and a queue group share the job, the handler and the Config"},
 }
 
 // A package fits in one sitting.
