@@ -115,7 +115,7 @@ func TestBuffer(t *testing.T) {
 			publish(t, js, event("a", v, 1), event("b", v, 1))
 		}
 		publish(t, js, deposit("other"))
-		time.Sleep(time.Second)
+		time.Sleep(20 * time.Second) // the server can refuse a pull for its pin; the client pulls again within 10 s
 		require.Equal(t, 100, b.now().balance["other"])
 		publish(t, js, event("a", 1, 1), event("b", 1, 1))
 		time.Sleep(10 * time.Minute)
