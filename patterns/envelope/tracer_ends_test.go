@@ -24,13 +24,13 @@ func TestRequestEnds(t *testing.T) {
 		asker, silent := s.Connect("asker"), s.Connect("silent")
 		_ = must(silent.SubscribeSync("ask"))
 		require.NoError(t, silent.Flush())
-		for want, patience := range map[time.Duration]func(context.Context) (context.Context, context.CancelFunc){
+		for want, deadline := range map[time.Duration]func(context.Context) (context.Context, context.CancelFunc){
 			5 * time.Second: context.WithCancel,
 			time.Second: func(ctx context.Context) (context.Context, context.CancelFunc) {
 				return context.WithTimeout(ctx, time.Second)
 			},
 		} {
-			ctx, cancel := patience(t.Context())
+			ctx, cancel := deadline(t.Context())
 			stuck := time.AfterFunc(time.Minute, cancel)
 			start := time.Now()
 			_, err := tracer.Request(ctx, asker, &nats.Msg{Subject: "ask"}, full())
