@@ -16,6 +16,14 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
+// The kinds of spans, made once: a span that is not recorded costs little else.
+var (
+	asProducer = trace.WithSpanKind(trace.SpanKindProducer)
+	asClient   = trace.WithSpanKind(trace.SpanKindClient)
+	asConsumer = trace.WithSpanKind(trace.SpanKindConsumer)
+	asServer   = trace.WithSpanKind(trace.SpanKindServer)
+)
+
 // Tracer publishes and handles messages, with a span for each.
 type Tracer struct{ spans trace.Tracer }
 
@@ -31,7 +39,7 @@ func NewTracer(provider trace.TracerProvider) *Tracer {
 // Publish writes e to msg and stores msg in the stream of its subject. After an error,
 // retry it with the same e.
 func (t *Tracer) Publish(ctx context.Context, js jetstream.JetStream, msg *nats.Msg, e Envelope) error {
-	return t.send(ctx, trace.SpanKindProducer, "publish", msg, e, func(ctx context.Context) error {
+	return t.send(ctx, asProducer, "publish", msg, e, func(ctx context.Context) error {
 		_, err := js.PublishMsg(ctx, msg)
 		return err
 	})
@@ -39,7 +47,7 @@ func (t *Tracer) Publish(ctx context.Context, js jetstream.JetStream, msg *nats.
 
 // Send writes e to msg and publishes msg with core NATS.
 func (t *Tracer) Send(ctx context.Context, nc *nats.Conn, msg *nats.Msg, e Envelope) error {
-	return t.send(ctx, trace.SpanKindProducer, "publish", msg, e, func(ctx context.Context) error {
+	return t.send(ctx, asProducer, "publish", msg, e, func(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -55,14 +63,14 @@ func (t *Tracer) Request(ctx context.Context, nc *nats.Conn, msg *nats.Msg, e En
 		ctx, cancel = context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
 	}
-	err = t.send(ctx, trace.SpanKindClient, "request", msg, e, func(ctx context.Context) (err error) {
+	err = t.send(ctx, asClient, "request", msg, e, func(ctx context.Context) (err error) {
 		reply, err = nc.RequestMsgWithContext(ctx, msg)
 		return err
 	})
 	return reply, err
 }
 
-func (t *Tracer) send(ctx context.Context, kind trace.SpanKind, name string, msg *nats.Msg, e Envelope, send func(context.Context) error) (err error) {
+func (t *Tracer) send(ctx context.Context, kind trace.SpanStartOption, name string, msg *nats.Msg, e Envelope, send func(context.Context) error) (err error) {
 	produced := producedIn(e)
 	ctx, span := t.start(ctx, kind, name, "send", msg.Subject, e, produced)
 	defer end(span, &err)
@@ -86,20 +94,20 @@ type Handler func(ctx context.Context, e Envelope, data []byte) error
 // Handle calls handle with a message of a stream, and returns its error. The caller
 // acks. A message that cannot be read is not handled: [ErrNoEnvelope], [ErrEnvelope].
 func (t *Tracer) Handle(ctx context.Context, msg jetstream.Msg, handle Handler) error {
-	return t.handle(ctx, trace.SpanKindConsumer, msg.Subject(), msg.Headers(), msg.Data(), handle)
+	return t.handle(ctx, asConsumer, msg.Subject(), msg.Headers(), msg.Data(), handle)
 }
 
 // Serve is Handle for core NATS. If msg is a request, the handler replies: [Write] the
 // envelope of Next to the reply, then call msg.RespondMsg.
 func (t *Tracer) Serve(ctx context.Context, msg *nats.Msg, handle Handler) error {
-	kind := trace.SpanKindConsumer
+	kind := asConsumer
 	if msg.Reply != "" {
-		kind = trace.SpanKindServer
+		kind = asServer
 	}
 	return t.handle(ctx, kind, msg.Subject, msg.Header, msg.Data, handle)
 }
 
-func (t *Tracer) handle(ctx context.Context, kind trace.SpanKind, subject string, header nats.Header, body []byte, handle Handler) (err error) {
+func (t *Tracer) handle(ctx context.Context, kind trace.SpanStartOption, subject string, header nats.Header, body []byte, handle Handler) (err error) {
 	if handle == nil {
 		return fmt.Errorf("%w: the handler is nil", ErrConfig)
 	}
@@ -130,7 +138,7 @@ func (t *Tracer) Batch(ctx context.Context, msgs []jetstream.Msg, handle func(co
 			links = append(links, trace.Link{SpanContext: c, Attributes: []attribute.KeyValue{attribute.String("messaging.message.id", e.ID)}})
 		}
 	}
-	ctx, span := t.spans.Start(ctx, "process", trace.WithSpanKind(trace.SpanKindConsumer), trace.WithLinks(links...), trace.WithAttributes(
+	ctx, span := t.spans.Start(ctx, "process", asConsumer, trace.WithLinks(links...), trace.WithAttributes(
 		attribute.String("messaging.system", "nats"),
 		attribute.String("messaging.operation.name", "process"),
 		attribute.String("messaging.operation.type", "process"),
@@ -143,8 +151,8 @@ func (t *Tracer) Batch(ctx context.Context, msgs []jetstream.Msg, handle func(co
 
 // start starts a span. Its name is the type of the message: a subject may contain
 // identities, and there should be few names. Attributes are set only if recorded.
-func (t *Tracer) start(ctx context.Context, kind trace.SpanKind, name, operation, subject string, e Envelope, produced trace.SpanContext) (context.Context, trace.Span) {
-	opts := [2]trace.SpanStartOption{trace.WithSpanKind(kind)}
+func (t *Tracer) start(ctx context.Context, kind trace.SpanStartOption, name, operation, subject string, e Envelope, produced trace.SpanContext) (context.Context, trace.Span) {
+	opts := [2]trace.SpanStartOption{kind}
 	n := 1
 	if produced.IsValid() {
 		opts[1] = trace.WithLinks(trace.Link{SpanContext: produced})
