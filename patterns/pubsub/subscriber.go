@@ -159,12 +159,12 @@ func (s *Subscriber[T]) logDropped() {
 }
 
 func (s *Subscriber[T]) handle(ctx context.Context, msg *nats.Msg, handle Handler[T]) {
-	m := Message[T]{Subject: msg.Subject, Header: msg.Header}
-	err := json.Unmarshal(msg.Data, &m.Body)
+	var body T // a Message would escape to the heap as a whole
+	err := json.Unmarshal(msg.Data, &body)
 	if err != nil {
-		err = fmt.Errorf("%w: %d bytes into %T: %w", ErrPayload, len(msg.Data), m.Body, err)
+		err = fmt.Errorf("%w: %d bytes into %T: %w", ErrPayload, len(msg.Data), body, err)
 	} else {
-		err = callHandler(ctx, s.cfg.Log, msg.Subject, handle, m)
+		err = callHandler(ctx, s.cfg.Log, msg.Subject, handle, Message[T]{msg.Subject, msg.Header, body})
 	}
 	if err != nil {
 		s.cfg.Log.Warn("pubsub: message not handled", "subject", msg.Subject, "err", err)
