@@ -31,9 +31,9 @@
 //
 // # Guarantees
 //
-//   - Loss: a message is stored if Publish or Flush returns nil, also if the
-//     server crashes between the publish and the ack, the client disconnects,
-//     or the stream's leader stops (TestPublish, TestPublisher, TestCluster).
+//   - Loss: a message is stored if Publish or Flush returns nil. This holds if
+//     the server crashes before the ack, the client disconnects, or the
+//     stream's leader stops (TestPublish, TestPublisher, TestCluster).
 //     Each subscriber handles it at least once (TestSweep,
 //     TestSweepFindsMutants). A full stream refuses messages and drops none
 //     (TestNotPromised/a_stream_with_discard_old_drops_unread_messages).

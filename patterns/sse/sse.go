@@ -21,8 +21,8 @@ var (
 // wildcards. An error is the response 400 Bad Request, with the error's text.
 type Route func(r *http.Request) (subject string, err error)
 
-// PathRoute returns a Route to <prefix>.<value>, where value is the path value with
-// this name, or to <prefix>.* if the request has no such path value.
+// PathRoute returns a Route to <prefix>.<value>: value is the path value with this
+// name. Without such a path value the Route is to <prefix>.*.
 func PathRoute(prefix, name string) Route {
 	return func(r *http.Request) (string, error) {
 		value := r.PathValue(name)
